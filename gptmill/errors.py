@@ -1,0 +1,56 @@
+"""What can go wrong, as a tree; each leaf carries the exit code that scripts and schedulers rely on.
+
+    GptmillError      1  the run itself failed (non-finite loss, ...)
+      UserError       2  a flag, a config or a path is wrong: fix it and run again
+        ConfigError   2  ... one or more config keys, reported all at once
+      DataError       3  the token files are missing, damaged or unfit
+      CheckpointError 4  no usable checkpoint
+      TryAgain       75  the lock is held or the device is busy (EX_TEMPFAIL)
+
+An error holds sentences, one problem each: where, what, why, what to try. The command line prints them one per line
+on stderr, without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class GptmillError(Exception):
+    """A failure that a person can understand from its message alone.
+
+    Args:
+        problems: one sentence each; printed one per line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class UserError(GptmillError):
+    """The request cannot be carried out as asked."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """One or more config keys are wrong; every problem found is listed, not just the first."""
+
+
+class DataError(GptmillError):
+    """The token files are missing, damaged, or do not fit the model."""
+
+    exit_code = 3
+
+
+class CheckpointError(GptmillError):
+    """No checkpoint of the run can be used."""
+
+    exit_code = 4
+
+
+class TryAgain(GptmillError):
+    """Nothing is wrong but the moment: a lock is held or a device is busy."""
+
+    exit_code = 75

@@ -1,0 +1,92 @@
+"""What a run tells the world. The loop yields these facts; recorders (console, JSONL, checkpointer, ...) receive them.
+
+``iter`` always counts optimizer steps taken so far: 0 before the first update, max_iters at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    iter: int
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """The first event of every process: ``iter`` is 0, or the step a resumed run continues from."""
+
+    max_iters: int
+    tokens_per_iter: int
+
+
+@dataclass(frozen=True)
+class StepDone(Event):
+    """One optimizer step.
+
+    Args:
+        loss: mean over all micro-batches and ranks [nats/token].
+        lr: the rate this step used.
+        grad_norm: global L2 norm, after unscaling, before clipping.
+        tokens: tokens in this step over all ranks.
+        seconds: wall time of the step, data included.
+        skipped: fp16 only: the scaler found an overflow, lowered its scale and left the weights alone.
+    """
+
+    loss: float
+    lr: float
+    grad_norm: float
+    tokens: int
+    seconds: float
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class EvalDone(Event):
+    """Losses on the fixed evaluation batches [nats/token]; ``best`` when val_loss is the lowest so far."""
+
+    train_loss: float
+    val_loss: float
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CheckpointDue(Event):
+    """The state is consistent now and ought to be saved; ``reason`` is eval, snapshot, time, stop or end."""
+
+    reason: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class CheckpointSaved(Event):
+    """A checkpoint was committed and read back. ``path`` is relative to the run folder."""
+
+    path: str
+    reason: str
+    best: bool
+    seconds: float
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """One sentence for a person: something was decided, repaired or left out."""
+
+    says: str
+
+
+@dataclass(frozen=True)
+class Stopped(Event):
+    """The run ends early on purpose; ``signal`` is the signal number that asked for it."""
+
+    signal: int
+
+
+@dataclass(frozen=True)
+class RunDone(Event):
+    """All of max_iters steps are taken and saved."""
+
+    best_val_loss: float | None
