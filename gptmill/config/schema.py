@@ -1,0 +1,120 @@
+"""Every key a person may set, with its type, its default and one line that says what it does.
+
+A Config is wishes: it may hold None ("work it out"), 'auto', epochs *or* steps. ``gptmill.plan`` settles it into a Plan.
+Names of parts are listed here, not read from the registries, so that a typo is found before torch is imported; a test
+holds the two equal. Other spellings of these keys live in ``aliases.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+Normalization = Literal["layernorm", "layernorm_nobias", "rmsnorm"]
+NormPosition = Literal["pre", "post"]
+PositionEncoding = Literal["learned_absolute", "rope"]
+FeedForward = Literal["standard", "swiglu"]
+Activation = Literal["gelu", "silu"]
+AttentionBackend = Literal["auto", "sdpa", "manual"]
+Sampling = Literal["shuffle", "random"]
+Optimizer = Literal["adamw"]
+Schedule = Literal["cosine", "linear", "constant"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["highest", "high", "medium"]
+
+Count = Annotated[int, Field(ge=1)]  # at least one of something
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+def key(group: str, default: Any, says: str) -> Any:
+    """One config key: its group in --help, its default, and the line that documents it."""
+    return Field(default, description=says, json_schema_extra={"group": group})
+
+
+class Config(BaseModel):
+    """What was asked for, after every layer (defaults, presets, files, flags) is applied and validated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    n_layer: Count = key("model", 12, "transformer blocks")
+    n_head: Count = key("model", 12, "attention heads; must divide n_embd")
+    n_embd: Count = key("model", 768, "width of the residual stream")
+    block_size: Annotated[int, Field(ge=2)] = key("model", 1024, "context length [tokens]")
+    vocab_size: Count | None = key("model", None, "None = the tokenizer's, rounded up to a multiple of 64 above 1,024")
+    dropout: Fraction = key("model", 0.0, "probability of dropping an activation while training")
+    bias: bool = key("model", False, "biases in linear layers and in normalization=layernorm")
+    weight_tying: bool = key("model", True, "the output head shares the token embedding's weights")
+
+    preset: str = key("parts", "", "named settings, comma-separated, the later wins: see `gptmill configs`")
+    normalization: Normalization = key("parts", "layernorm", "layernorm has a bias when bias=True")
+    norm_eps: Positive = key("parts", 1e-5, "added to the variance before the square root")
+    norm_position: NormPosition = key("parts", "pre", "normalize before each sublayer (GPT-2, LLaMA) or after it")
+    position_encoding: PositionEncoding = key("parts", "learned_absolute", "how a token knows where it stands")
+    rope_theta: Positive = key("parts", 10000.0, "base of the rotation frequencies (rope only)")
+    ffn_type: FeedForward = key("parts", "standard", "standard = two matrices; swiglu = three, gated")
+    ffn_dim: Count | None = key("parts", None, "hidden width; None = 4 x n_embd, or 8/3 x n_embd for swiglu")
+    activation: Activation = key("parts", "gelu", "of the standard feed-forward; gelu is GPT-2's tanh form")
+    attention_backend: AttentionBackend = key("parts", "auto", "sdpa = PyTorch's fused kernels; auto = the faster one")
+
+    dataset: str = key("data", "openwebtext", "folder under data_dir that holds train.bin and val.bin")
+    data_dir: str = key("data", "data", "where datasets are")
+    tokenizer: str | None = key("data", None, "used when preparing: char, byte, bpe-N, gpt2; None = the dataset's own")
+    sampling: Sampling = key("data", "shuffle", "shuffle = every window once an epoch; random = nanoGPT's")
+
+    init_from: str = key("start", "scratch", "scratch, or resume")
+    seed: Natural = key("start", 1337, "decides initial weights, data order and dropout")
+
+    batch_size: Count = key("batch", 12, "sequences per device per micro-step")
+    gradient_accumulation_steps: Count = key("batch", 40, "micro-steps per update, summed over all devices")
+    effective_batch_size: Count | None = key("batch", None, "sequences per update; sets gradient_accumulation_steps")
+
+    max_iters: Natural = key("length", 600000, "optimizer steps")
+    epochs: Positive | None = key("length", None, "passes over the training tokens, instead of max_iters")
+    max_tokens: Count | None = key("length", None, "training tokens, instead of max_iters")
+
+    optimizer: Optimizer = key("optimizer", "adamw", "update rule")
+    learning_rate: NonNegative = key("optimizer", 6e-4, "peak rate")
+    weight_decay: NonNegative = key("optimizer", 0.1, "on matrices only; norms and biases never decay")
+    beta1: Fraction = key("optimizer", 0.9, "momentum")
+    beta2: Fraction = key("optimizer", 0.95, "decay of the squared-gradient average")
+    eps: Positive = key("optimizer", 1e-8, "Adam's epsilon")
+    grad_clip: NonNegative = key("optimizer", 1.0, "largest global gradient norm; 0 = off")
+
+    schedule: Schedule = key("schedule", "cosine", "shape of the decay after warmup")
+    warmup_iters: Natural = key("schedule", 2000, "steps of linear warmup")
+    lr_decay_iters: Count | None = key("schedule", None, "step at which min_lr is reached; None = max_iters")
+    min_lr: NonNegative | None = key("schedule", None, "floor of the rate; None = learning_rate / 10")
+    min_lr_ratio: Annotated[float, Field(ge=0, le=1)] | None = key("schedule", None, "min_lr as a share of learning_rate")
+    decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
+
+    eval_interval: Count = key("cadence", 2000, "steps between evaluations; also at the start and the end")
+    eval_iters: Count = key("cadence", 200, "batches per evaluation and split")
+    log_interval: Count = key("cadence", 1, "steps between log lines")
+    eval_only: bool = key("cadence", False, "evaluate once and stop")
+    always_save_checkpoint: bool = key("cadence", True, "False = at an evaluation, save only if val loss improved")
+    snapshot_interval: Natural = key("cadence", 0, "steps between extra checkpoints; 0 = off")
+    checkpoint_minutes: NonNegative = key("cadence", 10.0, "longest time without a checkpoint; 0 = off")
+    keep_last_n_snapshots: Natural = key("cadence", 3, "newest checkpoints kept, besides the best; 0 = all")
+
+    device: str = key("system", "auto", "auto, cpu, cuda, cuda:N, mps")
+    dtype: Dtype = key("system", "auto", "auto = bfloat16 where the hardware gains from it, else float32")
+    compile: bool | Literal["auto"] = key("system", "auto", "torch.compile; auto = on CUDA")
+    deterministic: bool = key("system", False, "deterministic kernels on CUDA (slower; a CPU run always is)")
+    matmul_precision: Precision = key("system", "high", "float32 matmuls on CUDA: high = TF32")
+
+    out_dir: str = key("tracking", "out", "run folder; one from a config or default never overwrites: X, X-2, X-3, ...")
+
+
+def groups() -> dict[str, dict[str, FieldInfo]]:
+    """Keys by group, in the order they are declared: {'model': {'n_layer': FieldInfo, ...}, ...}."""
+    found: dict[str, dict[str, FieldInfo]] = {}
+    for name, field in Config.model_fields.items():
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict)
+        found.setdefault(str(extra["group"]), {})[name] = field
+    return found

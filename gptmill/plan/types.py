@@ -1,0 +1,115 @@
+"""Settled facts. A Plan is computed once from a Config, the data and the machine; nobody changes it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gptmill.shapes import ModelShape
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of a prepared dataset without reading its tokens.
+
+    Args:
+        path: folder that holds train.bin and val.bin.
+        vocab_size: ids the tokenizer can emit; None for a bare .bin without meta.json.
+        tokenizer: name such as 'char' or 'gpt2', or None when unknown.
+        sha256: fingerprint over the block hashes of both splits; None for a bare .bin.
+    """
+
+    name: str
+    path: str
+    train_tokens: int
+    val_tokens: int
+    vocab_size: int | None
+    tokenizer: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One device as the plan needs to know it, found out without torch.
+
+    Args:
+        kind: 'cpu', 'cuda' or 'mps'.
+        memory: bytes on the device (host memory for a CPU), None when unknown.
+        bf16: bfloat16 matmuls are faster than float32 here.
+    """
+
+    kind: str
+    name: str
+    cores: int
+    memory: int | None
+    bf16: bool
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing a person would want to know before the run; ``try_`` is the exact setting to use."""
+
+    level: str  # 'note' or 'warning'
+    key: str
+    says: str
+    because: str
+    try_: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every number of one run. Field names equal the config keys where they mean the same."""
+
+    shape: ModelShape
+    params: int
+    params_non_embedding: int
+    flops_per_token: int  # training FLOP: 3 x forward
+
+    dataset: str
+    data_path: str
+    sampling: str
+    train_tokens: int | None  # None: the dataset is not prepared yet
+    val_tokens: int | None
+    seed: int
+
+    batch_size: int
+    gradient_accumulation_steps: int  # summed over all devices
+    world_size: int
+    micro_steps: int  # per device and step: gradient_accumulation_steps / world_size
+    effective_batch_size: int  # sequences per step
+    tokens_per_iter: int
+
+    max_iters: int
+    total_tokens: int
+    epochs: float | None
+
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    beta1: float
+    beta2: float
+    eps: float
+    grad_clip: float
+
+    schedule: str  # 'constant' when decay_lr is False
+    warmup_iters: int
+    lr_decay_iters: int
+    min_lr: float
+
+    eval_interval: int
+    eval_iters: int
+    log_interval: int
+    eval_only: bool
+    always_save_checkpoint: bool
+    snapshot_interval: int
+    checkpoint_minutes: float
+    keep_last_n_snapshots: int
+
+    device: str
+    device_name: str
+    device_memory: int | None
+    dtype: str
+    compile: bool
+    deterministic: bool
+    matmul_precision: str
+
+    advice: tuple[Advice, ...]
