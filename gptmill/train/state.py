@@ -1,0 +1,29 @@
+"""Everything that changes while training. What is not here is a function of the plan and ``sequences``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass
+class TrainState:
+    """The run's memory: weights, optimizer moments and five numbers. Saved and restored whole.
+
+    Args:
+        model: the plain module; a compiled or wrapped view of it is never stored, so names stay canonical.
+        scaler: fp16 only.
+        iter: optimizer steps taken.
+        sequences: training sequences consumed; with the seed it decides which data comes next and every dropout mask.
+        tokens: training tokens consumed.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler | None = None
+    iter: int = 0
+    sequences: int = 0
+    tokens: int = 0
+    best_val_loss: float | None = None
