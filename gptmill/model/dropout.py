@@ -1,0 +1,62 @@
+"""Dropout whose mask is a pure function of (seed, sequence, layer), not of a random generator's history.
+
+Each training sequence carries a 32-bit key. Hashing the key with the element's index decides what is dropped, so the
+same sequence is dropped the same way whatever batch, accumulation split, process or device it is computed in, and a
+resumed run needs no generator state. It is also several times faster on a CPU than torch's serial generator.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Scramble int32 values in place; multiplication wraps. Constants: C. Wellons' lowbias32 (2018), arithmetic shifts."""
+    x = x.mul_(0x7FEB352D)
+    x = x.bitwise_xor_(x >> 15)
+    return x.mul_(-0x7B935975)  # 0x846CA68B as a signed 32-bit number
+
+
+def dropout_keys(seed: int, first_sequence: int, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Keys of ``count`` consecutive training sequences, int32 [count].
+
+    Args:
+        first_sequence: global index of the first one, counted from the start of training.
+    """
+    mask = 0xFFFFFFFF
+    keys = []
+    for sequence in range(first_sequence, first_sequence + count):
+        x = (seed * 0x9E3779B97F4A7C15 + sequence * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF  # splitmix64's finalizer
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        x = (x ^ (x >> 31)) & mask
+        keys.append(x - (1 << 32) if x >> 31 else x)
+    return torch.tensor(keys, dtype=torch.int32, device=device)
+
+
+class KeyedDropout(nn.Module):
+    """Zero a share ``p`` of the elements and scale the rest by 1 / (1 - p), while training.
+
+    Args:
+        site: a number unique to this place in the model, so that no two places drop alike.
+    """
+
+    def __init__(self, p: float, site: int) -> None:
+        super().__init__()
+        self.p = p
+        self.site = site
+
+    def forward(self, x: Tensor, keys_B: Tensor | None) -> Tensor:
+        """Drop elements of x [B, ...]; identity in eval mode, at p = 0, or without keys."""
+        if self.p == 0.0 or keys_B is None or not self.training:
+            return x
+        with torch.no_grad():
+            per_sequence = x[0].numel()
+            index_N = _mix(torch.arange(1, per_sequence + 1, dtype=torch.int32, device=x.device))
+            site_B = _mix(keys_B + self.site * 0x1F123BB5 % 0x7FFFFFFF)
+            bits_BN = _mix(index_N ^ site_B[:, None])
+            threshold = int(self.p * 2**32) - 2**31
+            keep = (bits_BN >= threshold).view(x.shape)
+            scale = keep.to(x.dtype).mul_(1.0 / (1.0 - self.p))
+        return x * scale

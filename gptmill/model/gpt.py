@@ -1,0 +1,138 @@
+"""THE HEART: a GPT in one sitting. Token ids go in at ``GPT.forward``; logits, or the training loss, come out.
+
+Legend: B batch, T time, C width (n_embd), H heads, D head width (C / H), V vocabulary, N = B x T.
+Every part with more than one form is looked up by name in its file: norms, positions, feedforwards, kernels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gptmill.model.dropout import KeyedDropout
+from gptmill.model.feedforwards import FEEDFORWARDS
+from gptmill.model.kernels import ATTENTION
+from gptmill.model.loss import chunked_cross_entropy
+from gptmill.model.norms import NORMS
+from gptmill.model.positions import POSITIONS, Position
+from gptmill.shapes import ModelShape
+
+
+class Attention(nn.Module):
+    """Every token looks back at earlier ones: H heads at once."""
+
+    def __init__(self, shape: ModelShape, site: int) -> None:
+        super().__init__()
+        self.n_head = shape.n_head
+        self.c_attn = nn.Linear(shape.n_embd, 3 * shape.n_embd, bias=shape.bias)  # rows: queries, keys, values
+        self.c_proj = nn.Linear(shape.n_embd, shape.n_embd, bias=shape.bias)
+        self.attend = ATTENTION[shape.attention_backend](shape, site)
+
+    def forward(self, x_BTC: Tensor, position: Position, keys_B: Tensor | None) -> Tensor:
+        B, T, C = x_BTC.shape
+        qkv_3BHTD = self.c_attn(x_BTC).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
+        q_BHTD, k_BHTD, v_BHTD = qkv_3BHTD.unbind(0)
+        q_BHTD, k_BHTD = position.rotate(q_BHTD, k_BHTD)
+        mixed_BHTD = self.attend(q_BHTD, k_BHTD, v_BHTD, keys_B)
+        return self.c_proj(mixed_BHTD.transpose(1, 2).reshape(B, T, C))
+
+
+class Block(nn.Module):
+    """Attention, then a feed-forward layer, each added to the residual stream.
+
+    norm_position=pre normalizes what a sublayer reads (GPT-2, LLaMA); post normalizes the sum (the 2017 Transformer).
+    """
+
+    def __init__(self, shape: ModelShape, layer: int) -> None:
+        super().__init__()
+        norm = NORMS[shape.normalization]
+        self.pre = shape.norm_position == "pre"
+        self.norm_1 = norm(shape.n_embd, eps=shape.norm_eps, bias=shape.bias)
+        self.attn = Attention(shape, site=3 * layer + 1)
+        self.drop_1 = KeyedDropout(shape.dropout, site=3 * layer + 2)
+        self.norm_2 = norm(shape.n_embd, eps=shape.norm_eps, bias=shape.bias)
+        self.mlp = FEEDFORWARDS[shape.ffn_type](shape)
+        self.drop_2 = KeyedDropout(shape.dropout, site=3 * layer + 3)
+
+    def forward(self, x_BTC: Tensor, position: Position, keys_B: Tensor | None) -> Tensor:
+        if self.pre:
+            x_BTC = x_BTC + self.drop_1(self.attn(self.norm_1(x_BTC), position, keys_B), keys_B)
+            return x_BTC + self.drop_2(self.mlp(self.norm_2(x_BTC)), keys_B)
+        x_BTC = self.norm_1(x_BTC + self.drop_1(self.attn(x_BTC, position, keys_B), keys_B))
+        return self.norm_2(x_BTC + self.drop_2(self.mlp(x_BTC), keys_B))
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer of any ModelShape.
+
+    Build one with ``build(shape, ...)``; ``GPT(shape)`` alone has PyTorch's initial weights, not GPT-2's.
+    """
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.wte = nn.Embedding(shape.vocab_size, shape.n_embd)
+        self.position = POSITIONS[shape.position_encoding](shape)
+        self.drop = KeyedDropout(shape.dropout, site=0)
+        self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.n_layer))
+        self.norm_f = NORMS[shape.normalization](shape.n_embd, eps=shape.norm_eps, bias=shape.bias)
+        self.lm_head = nn.Linear(shape.n_embd, shape.vocab_size, bias=False)
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        if self.shape.weight_tying:
+            self.lm_head.weight = self.wte.weight
+
+    def hidden(self, tokens_BT: Tensor, dropout_keys_B: Tensor | None = None) -> Tensor:
+        """Return what the head reads, [B, T, C]."""
+        x_BTC = self.drop(self.position(self.wte(tokens_BT)), dropout_keys_B)
+        if torch.is_autocast_enabled(x_BTC.device.type):
+            # the residual stream in the matmuls' precision: half the memory traffic between them
+            x_BTC = x_BTC.to(torch.get_autocast_dtype(x_BTC.device.type))
+        for block in self.blocks:
+            x_BTC = block(x_BTC, self.position, dropout_keys_B)
+        return self.norm_f(x_BTC)
+
+    def forward(
+        self, tokens_BT: Tensor, targets_BT: Tensor | None = None, dropout_keys_B: Tensor | None = None
+    ) -> Tensor:
+        """Return logits [B, T, V], or with targets the mean cross-entropy [nats/token], a scalar.
+
+        Args:
+            targets_BT: the ids that follow; loss.IGNORE marks positions that do not count.
+            dropout_keys_B: one key a sequence (dropout.dropout_keys); None switches dropout off.
+        """
+        x_BTC = self.hidden(tokens_BT, dropout_keys_B)
+        if targets_BT is None:
+            return self.lm_head(x_BTC)
+        return chunked_cross_entropy(x_BTC.flatten(0, 1), self.lm_head.weight, targets_BT.flatten())
+
+    @torch.no_grad()
+    def init_weights(self, generator: torch.Generator) -> None:
+        """GPT-2's initial weights: N(0, 0.02); projections back into the residual stream are smaller.
+
+        There are two such writes per block: dividing their std by sqrt(2 L) keeps the stream's growth independent
+        of depth. Source: Radford et al. 2019, section 2.3, and OpenAI's released code.
+        """
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                residual = name.endswith("c_proj")
+                std = 0.02 / math.sqrt(2 * self.shape.n_layer) if residual else 0.02
+                if not (module is self.lm_head and self.shape.weight_tying):
+                    nn.init.normal_(module.weight, std=std, generator=generator)
+                if isinstance(module, nn.Linear) and module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+
+def build(shape: ModelShape, *, seed: int, device: torch.device | str = "cpu") -> GPT:
+    """A GPT with GPT-2's initial weights, drawn on ``device`` without touching torch's global generators."""
+    with torch.device("meta"):  # nothing is allocated or drawn twice
+        model = GPT(shape)
+    model.to_empty(device=device)
+    model.tie_weights()  # to_empty gives every name memory of its own
+    model.init_weights(torch.Generator(device).manual_seed(seed))
+    return model

@@ -1,0 +1,80 @@
+"""Position encodings: how a token knows where it stands.
+
+A part of this kind may act at two places: ``forward`` on the embeddings [B, T, C], and ``rotate`` on each layer's
+queries and keys [B, H, T, D]. It leaves alone what it does not need.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gptmill.registry import Registry
+from gptmill.shapes import ModelShape
+
+POSITIONS: Registry[type[Position]] = Registry("position_encoding")
+
+
+class Position(nn.Module):
+    """Does nothing at either place; encodings override what they use."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC
+
+    def rotate(self, q_BHTD: Tensor, k_BHTD: Tensor) -> tuple[Tensor, Tensor]:
+        return q_BHTD, k_BHTD
+
+
+@POSITIONS.register("learned_absolute")
+class LearnedAbsolute(Position):
+    """One trained vector per position, added to the token embedding (GPT-2)."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__(shape)
+        self.wpe = nn.Embedding(shape.block_size, shape.n_embd)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC + self.wpe.weight[: x_BTC.shape[1]]
+
+
+@POSITIONS.register("rope")
+class RoPE(Position):
+    """Turns each pair of neighbouring query and key features by an angle proportional to the position.
+
+    Pairs are interleaved (features 2i and 2i+1), as in the paper and in Meta's LLaMA; Hugging Face stores the same
+    model with the pairs split into halves.
+
+    Source: Su et al. 2021, arXiv:2104.09864: angle = position * theta^(-2i/D).
+    """
+
+    cos_TD: Tensor
+    sin_TD: Tensor
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__(shape)
+        self.shape = shape
+        half = shape.head_dim // 2
+        self.register_buffer("cos_TD", torch.empty(shape.block_size, half), persistent=False)
+        self.register_buffer("sin_TD", torch.empty(shape.block_size, half), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        half = self.shape.head_dim // 2
+        exponent_D = torch.arange(half, dtype=torch.float64) / half
+        angle_TD = torch.outer(torch.arange(self.shape.block_size, dtype=torch.float64), self.shape.rope_theta**-exponent_D)
+        self.cos_TD.copy_(angle_TD.cos())
+        self.sin_TD.copy_(angle_TD.sin())
+
+    def rotate(self, q_BHTD: Tensor, k_BHTD: Tensor) -> tuple[Tensor, Tensor]:
+        T = q_BHTD.shape[2]
+        cos_TD, sin_TD = self.cos_TD[:T].to(q_BHTD.dtype), self.sin_TD[:T].to(q_BHTD.dtype)
+
+        def turn(x_BHTD: Tensor) -> Tensor:
+            even_BHTd, odd_BHTd = x_BHTD[..., 0::2], x_BHTD[..., 1::2]
+            turned = torch.stack((even_BHTd * cos_TD - odd_BHTd * sin_TD, even_BHTd * sin_TD + odd_BHTd * cos_TD), -1)
+            return turned.flatten(-2)
+
+        return turn(q_BHTD), turn(k_BHTD)
