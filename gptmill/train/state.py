@@ -10,7 +10,7 @@ from torch import nn
 
 @dataclass
 class TrainState:
-    """The run's memory: weights, optimizer moments and five numbers. Saved and restored whole.
+    """The run's memory: weights, optimizer moments and a few numbers. Saved and restored whole.
 
     Args:
         model: the plain module; a compiled or wrapped view of it is never stored, so names stay canonical.
@@ -18,6 +18,7 @@ class TrainState:
         iter: optimizer steps taken.
         sequences: training sequences consumed; with the seed it decides which data comes next and every dropout mask.
         tokens: training tokens consumed.
+        evaluated: ``iter`` at the latest evaluation, so that resuming does not repeat it; -1 before the first.
     """
 
     model: nn.Module
@@ -27,3 +28,4 @@ class TrainState:
     sequences: int = 0
     tokens: int = 0
     best_val_loss: float | None = None
+    evaluated: int = -1

@@ -1,0 +1,102 @@
+"""The training loop: a generator of facts. It prints nothing and writes nothing; recorders do that with what it yields.
+
+The run is whatever the consumer lets happen: between two events the state is consistent, so a checkpoint is taken by
+saving it when CheckpointDue arrives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, StepDone, Stopped
+from gptmill.parallel.single import Single
+from gptmill.plan.types import Plan
+from gptmill.train.evaluate import mean_loss
+from gptmill.train.state import TrainState
+from gptmill.train.step import Take, train_step
+
+
+class Stop(Protocol):
+    """Somebody asked the run to end; ``signal`` is the signal's number, None while nobody did."""
+
+    signal: int | None
+
+
+def run(
+    plan: Plan,
+    state: TrainState,
+    engine: Single,
+    *,
+    take: Take,
+    eval_windows: dict[str, np.ndarray],
+    stop: Stop,
+) -> Iterator[Event]:
+    """Train from ``state.iter`` until max_iters updates are taken, or until asked to stop.
+
+    Args:
+        take: training windows by global sequence index.
+        eval_windows: fixed windows [N, T + 1] of the 'train' and 'val' splits.
+    """
+    forward = engine.wrap(state.model, plan)
+    yield RunStarted(state.iter, plan.max_iters, plan.tokens_per_iter)
+    saved_iter, saved_at = state.iter, time.perf_counter()
+    while True:
+        done = state.iter >= plan.max_iters or plan.eval_only
+        evaluated = None
+        if (done or state.iter % plan.eval_interval == 0) and state.evaluated != state.iter and stop.signal is None:
+            evaluated = evaluate(plan, state, forward, eval_windows)
+            yield evaluated
+
+        minutes = (time.perf_counter() - saved_at) / 60
+        reason = checkpoint_reason(plan, state.iter, minutes, evaluated, done, stop)
+        if reason and state.iter > saved_iter:
+            yield CheckpointDue(state.iter, reason, best=evaluated is not None and evaluated.best)
+            saved_iter, saved_at = state.iter, time.perf_counter()
+        if stop.signal is not None and not done:
+            yield Stopped(state.iter, stop.signal)
+            return
+        if done:
+            yield RunDone(state.iter, state.best_val_loss)
+            return
+
+        began = time.perf_counter()
+        result = train_step(state, plan, engine, forward, take)
+        seconds = time.perf_counter() - began
+        yield StepDone(
+            state.iter, result.loss, result.lr, result.grad_norm, plan.tokens_per_iter, seconds, result.skipped
+        )
+
+
+def evaluate(
+    plan: Plan, state: TrainState, forward: Callable[..., Tensor], eval_windows: dict[str, np.ndarray]
+) -> EvalDone:
+    """Measure both splits and remember the best validation loss."""
+    began = time.perf_counter()
+    losses = {split: mean_loss(state, plan, forward, windows_NS) for split, windows_NS in eval_windows.items()}
+    best = state.best_val_loss is None or losses["val"] < state.best_val_loss
+    if best:
+        state.best_val_loss = losses["val"]
+    state.evaluated = state.iter
+    return EvalDone(state.iter, losses["train"], losses["val"], best, time.perf_counter() - began)
+
+
+def checkpoint_reason(
+    plan: Plan, step: int, minutes: float, evaluated: EvalDone | None, done: bool, stop: Stop
+) -> str | None:
+    """Why the state should be saved now, or None. ``minutes``: since the last time."""
+    if stop.signal is not None:
+        return "stop"
+    if done:
+        return "end"
+    if evaluated and (evaluated.best or plan.always_save_checkpoint):
+        return "eval"
+    if plan.snapshot_interval and step % plan.snapshot_interval == 0:
+        return "snapshot"
+    if plan.checkpoint_minutes and minutes >= plan.checkpoint_minutes:
+        return "time"
+    return None
