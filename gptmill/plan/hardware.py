@@ -1,0 +1,131 @@
+"""What this machine has, found out without torch, and what 'auto' means on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from gptmill.config.schema import Config
+from gptmill.errors import ConfigError, UserError
+from gptmill.plan.nvidia import gpus
+from gptmill.plan.types import Machine
+from gptmill.registry import nearest
+
+DEVICES = ["auto", "cpu", "cuda", "mps"]
+
+# Contexts up to this length take the plain kernel on a CPU; longer ones PyTorch's, which never holds T x T scores.
+ATTENTION_MANUAL_MAX_CPU = 1024
+
+
+def detect_machine(device: str = "auto", *, root: Path = Path("/")) -> Machine:
+    """Describe the device a run would use. Takes milliseconds without a GPU; asks nvidia-smi where there is one.
+
+    Args:
+        device: auto, cpu, cuda, cuda:N or mps, as in the config; auto prefers cuda, then mps.
+        root: where proc/ and sys/ are.
+
+    Raises:
+        UserError: the device is not here; names auto.
+    """
+    match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d+))?", device)
+    if match is None or (match[2] and match[1] != "cuda"):
+        raise ConfigError(f"device={device}: unknown; one of auto, cpu, cuda, cuda:N, mps{nearest(device, DEVICES)}")
+    kind, index = match[1], int(match[2] or 0)
+    cores = _cores(root)
+    if kind in ("auto", "cuda"):
+        found = gpus(root)
+        if index < len(found):
+            gpu = found[index]
+            return Machine("cuda", gpu.name, cores, gpu.memory, bf16=gpu.capability >= (8, 0))
+        if kind == "cuda":
+            here = f"only {len(found)} here" if found else "none here"
+            raise UserError(f"device={device}: no such NVIDIA GPU, {here}; try device=auto, which takes what there is")
+    if kind in ("auto", "mps"):
+        if platform.system() == "Darwin" and platform.machine() == "arm64":
+            return Machine("mps", "Apple GPU", cores, _host_memory(root), bf16=False)
+        if kind == "mps":
+            raise UserError("device=mps: needs macOS on Apple silicon; try device=auto, which takes what there is")
+    return _cpu(root, cores)
+
+
+def settle_dtype(dtype: str, machine: Machine) -> str:
+    """The dtype of matmuls: auto takes bfloat16 where it is faster, float16 on GPUs before Ampere, else float32."""
+    if dtype != "auto":
+        return dtype
+    if machine.bf16:
+        return "bfloat16"
+    return "float16" if machine.kind == "cuda" else "float32"
+
+
+def settle_attention(config: Config, machine: Machine) -> str:
+    """The attention kernel: auto takes the faster one for this device and context length."""
+    if config.attention_backend != "auto":
+        return config.attention_backend
+    short = config.block_size <= ATTENTION_MANUAL_MAX_CPU
+    return "manual" if machine.kind == "cpu" and short else "sdpa"
+
+
+def settle_compile(config: Config, machine: Machine) -> bool:
+    """Whether the step is compiled: auto does so on CUDA, where it pays within minutes."""
+    return machine.kind == "cuda" if config.compile == "auto" else config.compile
+
+
+def _cpu(root: Path, cores: int) -> Machine:
+    """A CPU gains from bfloat16 when it multiplies it in hardware; others emulate it, slower than float32."""
+    cpuinfo = _read(root / "proc/cpuinfo")
+    name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    bf16 = flags is not None and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags[1].split())
+    return Machine("cpu", name[1] if name else platform.machine(), cores, _host_memory(root), bf16)
+
+
+def _cores(root: Path) -> int:
+    """CPU cores this process may use: its affinity, cut by the cgroup's quota (more threads would be throttled)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for folder in _cgroups(root, "cpu"):
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        if not quota:
+            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        if quota.isdecimal() and period.isdecimal():  # no limit reads 'max' or -1
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def _host_memory(root: Path) -> int | None:
+    """Bytes of memory this process may use: the machine's, cut by the cgroup's limit; None when neither is told."""
+    limits: list[int] = []
+    total = re.search(r"^MemTotal:\s*(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE)
+    if total:
+        limits.append(int(total[1]) * 1024)
+    elif platform.system() == "Darwin":
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for folder in _cgroups(root, "memory"):
+        limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+        if limit.isdecimal():
+            limits.append(int(limit))
+    return min(limits, default=None)
+
+
+def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders with this process's limits, its own cgroup first and then those around it, version 1 or 2.
+
+    Inside a container the path that /proc names may be the host's; the walk up ends at the mount, which is ours.
+    """
+    mount = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        base = mount / controller if controllers else mount
+        own = Path(path.lstrip("/"))
+        yield from (base / folder for folder in (own, *own.parents))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,111 @@
+"""How long a run is, and where its learning rate peaks and lands: epochs, tokens and steps are one number here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gptmill.config.schema import Config
+from gptmill.errors import ConfigError, DataError
+
+# A last step is taken when more than this share of its batch would be text not seen yet. Rounding up alone would add
+# a step for 2 sequences in 512 (OpenWebText) or for the binary tail of epochs=0.1; rounding down would leave most of a
+# batch unread.
+NEW_TEXT = Fraction(1, 100)
+MOST_TOKENS = 10**18  # all text ever written is about 10^15: beyond it a typo is likelier than a run
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """The run's length and its learning rate's landmarks, in optimizer steps."""
+
+    max_iters: int
+    schedule: str
+    warmup_iters: int
+    lr_decay_iters: int
+    min_lr: float
+
+
+def windows_per_epoch(n_tokens: int, block_size: int) -> int:
+    """Non-overlapping training sequences in a split; the last target needs one token beyond its window."""
+    return max(0, (n_tokens - 1) // block_size)
+
+
+def steps_for_epochs(epochs: float, windows: int, effective_batch_size: int) -> int:
+    """Optimizer steps that show every window ``epochs`` times; batches run on across the seam between epochs.
+
+    Rounded up, except that a last step with at most 1% of a batch of unseen text is not taken: 17,234 steps for
+    OpenWebText (8,823,810 windows of 1,024) at 512 sequences, 34,468 for two epochs, 7,198 for WikiText-103 (230,312
+    windows of 512) at 32.
+    """
+    return max(1, math.ceil(Fraction(epochs) * windows / effective_batch_size - NEW_TEXT))
+
+
+def settle_horizon(config: Config, *, windows: int | None, effective_batch_size: int) -> Horizon:
+    """Settle length and schedule; an explicit warmup or decay beyond the end is obeyed (``advice`` says so).
+
+    Args:
+        windows: training sequences in one epoch; None when the data is not prepared.
+
+    Raises:
+        ConfigError: two lengths at once, a length out of reach, or a floor above the peak.
+        DataError: epochs of data that is not prepared.
+    """
+    problems: list[str] = []
+    min_lr = _floor(config, problems)
+    max_iters = _length(config, windows, effective_batch_size, problems)
+    if max(1, max_iters) * effective_batch_size * config.block_size > MOST_TOKENS:
+        problems.append(f"max_iters={max_iters}: with this batch more than 10^18 tokens; try a shorter run")
+    if problems:
+        raise ConfigError(*problems)
+    return Horizon(
+        max_iters=max_iters,
+        schedule=config.schedule if config.decay_lr else "constant",
+        warmup_iters=config.warmup_iters if config.decay_lr else 0,
+        lr_decay_iters=max_iters if config.lr_decay_iters is None else config.lr_decay_iters,
+        min_lr=min_lr,
+    )
+
+
+def _length(config: Config, windows: int | None, effective_batch_size: int, problems: list[str]) -> int:
+    if config.epochs is not None and config.max_tokens is not None:
+        problems.append(
+            f"epochs={config.epochs:g} and max_tokens={config.max_tokens}: both set the length of the run; keep one"
+        )
+    elif config.epochs is not None:
+        if windows is None:
+            raise DataError(
+                f"epochs={config.epochs:g}: how long dataset {config.dataset} is shows once it is prepared; "
+                f"try gptmill prepare --dataset {config.dataset}, or set max_iters"
+            )
+        return steps_for_epochs(config.epochs, windows, effective_batch_size)
+    elif config.max_tokens is not None:
+        tokens_per_iter = effective_batch_size * config.block_size
+        if config.max_tokens < tokens_per_iter:
+            problems.append(
+                f"max_tokens={config.max_tokens}: less than one step, which reads {tokens_per_iter} tokens; "
+                f"try max_tokens={tokens_per_iter} or a smaller batch"
+            )
+        return config.max_tokens // tokens_per_iter
+    return config.max_iters
+
+
+def _floor(config: Config, problems: list[str]) -> float:
+    peak = config.learning_rate
+    if config.min_lr is not None and config.min_lr_ratio is not None:
+        problems.append(
+            f"min_lr={config.min_lr:g} and min_lr_ratio={config.min_lr_ratio:g}: both set the floor of the rate; keep one"
+        )
+    if config.min_lr_ratio is not None:
+        return peak * config.min_lr_ratio
+    if config.min_lr is None:
+        return peak / 10
+    if peak == 0:
+        return 0.0  # learning_rate=0 is the control that must not learn, whatever floor its config names
+    if config.decay_lr and config.min_lr > peak:
+        problems.append(
+            f"min_lr={config.min_lr:g}: above learning_rate={peak:g}, so the rate would climb instead of decay; "
+            f"try min_lr={peak / 10:g}"
+        )
+    return config.min_lr

@@ -1,0 +1,168 @@
+"""From wishes to settled facts: ``make_plan`` is the one entrance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from gptmill.config.schema import Config
+from gptmill.errors import ConfigError, DataError, GptmillError
+from gptmill.plan.advice import Situation, advise
+from gptmill.plan.batch import Batch, settle_batch
+from gptmill.plan.flops import flops_per_token, params, params_non_embedding
+from gptmill.plan.hardware import settle_compile, settle_dtype
+from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
+from gptmill.plan.shape import check_data, settle_shape
+from gptmill.plan.types import DataFacts, Machine, Plan
+from gptmill.shapes import ModelShape
+
+Settled = TypeVar("Settled")
+
+
+def make_plan(config: Config, *, data: DataFacts | None, machine: Machine, world_size: int = 1) -> Plan:
+    """Settle every number of a run.
+
+    Args:
+        data: None when the dataset is not prepared; what depends on it is then assumed, and advice says so.
+        world_size: devices that share each step.
+
+    Raises:
+        ConfigError: keys that cannot work together; every problem found, those of the data included.
+        DataError: the config is fine, but the data is too short for it.
+    """
+    failures: list[GptmillError] = []
+
+    def attempt(settle: Callable[[], Settled]) -> Settled | None:
+        try:
+            return settle()
+        except GptmillError as failure:
+            failures.append(failure)
+            return None
+
+    windows = None if data is None else windows_per_epoch(data.train_tokens, config.block_size)
+    shape = attempt(lambda: settle_shape(config, data, machine))
+    batch = attempt(lambda: settle_batch(config, world_size))
+    # a batch that failed has said so already; one sequence keeps the length checkable
+    sequences = batch.effective_batch_size if batch else 1
+    horizon = attempt(lambda: settle_horizon(config, windows=windows, effective_batch_size=sequences))
+    attempt(lambda: check_data(config, data))
+    _raise_together(failures)
+    assert shape and batch and horizon
+
+    plan = _assemble(config, data, machine, shape, batch, horizon)
+    return replace(plan, advice=advise(Situation(config, plan, data, machine)))
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan as ``gptmill plan --json`` prints it; what is not worked out yet is null.
+
+    Units: FLOP, tokens, sequences, bytes per device, seconds, US dollars.
+    """
+    memory = ("weights", "gradients", "optimizer", "activations", "logits", "overhead", "peak")
+    return {
+        "params": plan.params,
+        "params_non_embedding": plan.params_non_embedding,
+        "flops_per_token": plan.flops_per_token,
+        "tokens_per_iter": plan.tokens_per_iter,
+        "max_iters": plan.max_iters,
+        "total_tokens": plan.total_tokens,
+        "epochs": plan.epochs,
+        "batch_size": plan.batch_size,
+        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
+        "world_size": plan.world_size,
+        "effective_batch_size": plan.effective_batch_size,
+        "warmup_iters": plan.warmup_iters,
+        "learning_rate": plan.learning_rate,
+        "min_lr": plan.min_lr,
+        "memory": dict.fromkeys(memory),
+        "device_memory": plan.device_memory,
+        "fits": None,
+        "host_memory": None,
+        "tokens_per_second": None,
+        "mfu": None,
+        "basis": "assumed",
+        "seconds": None,
+        "cost_usd": None,
+        "advice": [
+            {"level": a.level, "key": a.key, "says": a.says, "because": a.because, "try": a.try_} for a in plan.advice
+        ],
+        "micro_steps": plan.micro_steps,
+        "schedule": plan.schedule,
+        "lr_decay_iters": plan.lr_decay_iters,
+        "vocab_size": plan.shape.vocab_size,
+        "ffn_dim": plan.shape.ffn_dim,
+        "attention_backend": plan.shape.attention_backend,
+        "dataset": plan.dataset,
+        "train_tokens": plan.train_tokens,
+        "device": plan.device,
+        "device_name": plan.device_name,
+        "dtype": plan.dtype,
+        "compile": plan.compile,
+    }
+
+
+def _assemble(
+    config: Config, data: DataFacts | None, machine: Machine, shape: ModelShape, batch: Batch, horizon: Horizon
+) -> Plan:
+    tokens_per_iter = batch.effective_batch_size * shape.block_size
+    epochs = None
+    if data is not None:
+        windows = windows_per_epoch(data.train_tokens, shape.block_size)
+        epochs = horizon.max_iters * batch.effective_batch_size / windows
+    return Plan(
+        shape=shape,
+        params=params(shape),
+        params_non_embedding=params_non_embedding(shape),
+        flops_per_token=flops_per_token(shape),
+        dataset=config.dataset,
+        data_path=data.path if data else f"{config.data_dir}/{config.dataset}",
+        sampling=config.sampling,
+        train_tokens=data.train_tokens if data else None,
+        val_tokens=data.val_tokens if data else None,
+        seed=config.seed,
+        batch_size=batch.batch_size,
+        gradient_accumulation_steps=batch.gradient_accumulation_steps,
+        world_size=batch.world_size,
+        micro_steps=batch.micro_steps,
+        effective_batch_size=batch.effective_batch_size,
+        tokens_per_iter=tokens_per_iter,
+        max_iters=horizon.max_iters,
+        total_tokens=horizon.max_iters * tokens_per_iter,
+        epochs=epochs,
+        optimizer=config.optimizer,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        beta1=config.beta1,
+        beta2=config.beta2,
+        eps=config.eps,
+        grad_clip=config.grad_clip,
+        schedule=horizon.schedule,
+        warmup_iters=horizon.warmup_iters,
+        lr_decay_iters=horizon.lr_decay_iters,
+        min_lr=horizon.min_lr,
+        eval_interval=config.eval_interval,
+        eval_iters=config.eval_iters,
+        log_interval=config.log_interval,
+        eval_only=config.eval_only,
+        always_save_checkpoint=config.always_save_checkpoint,
+        snapshot_interval=config.snapshot_interval,
+        checkpoint_minutes=config.checkpoint_minutes,
+        keep_last_n_snapshots=config.keep_last_n_snapshots,
+        device=machine.kind if config.device == "auto" else config.device,
+        device_name=machine.name,
+        device_memory=machine.memory,
+        dtype=settle_dtype(config.dtype, machine),
+        compile=settle_compile(config, machine),
+        deterministic=config.deterministic,
+        matmul_precision=config.matmul_precision,
+        advice=(),
+    )
+
+
+def _raise_together(failures: list[GptmillError]) -> None:
+    problems = [problem for failure in failures for problem in failure.problems]
+    if any(isinstance(failure, ConfigError) for failure in failures):
+        raise ConfigError(*problems)
+    if failures:
+        raise DataError(*problems)

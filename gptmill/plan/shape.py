@@ -1,0 +1,92 @@
+"""The architecture and the vocabulary, settled: from what was asked and what the data needs to a ModelShape."""
+
+from __future__ import annotations
+
+from gptmill.config.schema import Config
+from gptmill.errors import ConfigError, DataError
+from gptmill.plan.flops import default_ffn_dim
+from gptmill.plan.hardware import settle_attention
+from gptmill.plan.types import DataFacts, Machine
+from gptmill.shapes import ModelShape
+
+GPT2_VOCAB_SIZE = 50304  # 50,257 rounded up to a multiple of 64, as nanoGPT assumes without meta data
+LARGEST = 2**31 - 1  # of any dimension; beyond it a typo is likelier than a model
+
+
+def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> ModelShape:
+    """Fill in the vocabulary, the feed-forward width and the attention kernel.
+
+    Raises:
+        ConfigError: heads that do not split the width, an odd head under rope, a vocabulary smaller than the data's.
+    """
+    problems = [
+        f"{name}={value}: larger than any tensor's side, {LARGEST}; try a smaller one"
+        for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size", "ffn_dim")
+        if (value := getattr(config, name)) is not None and value > LARGEST
+    ]
+    C, H = config.n_embd, config.n_head
+    if C % H:
+        near = (h for d in range(1, 1000) for h in (H - d, H + d) if 0 < h <= C and C % h == 0)
+        fitting = next(near, 1)
+        problems.append(
+            f"n_head={H}: does not split n_embd={C} into equal heads; try n_head={fitting} or n_embd={-(-C // H) * H}"
+        )
+    elif config.position_encoding == "rope" and C // H % 2:
+        problems.append(
+            f"position_encoding=rope: turns features in pairs, and heads are n_embd / n_head = {C // H} wide; "
+            f"try n_embd={C + H}"
+        )
+    if data and data.vocab_size and config.vocab_size is not None and config.vocab_size < data.vocab_size:
+        problems.append(
+            f"vocab_size={config.vocab_size}: {config.dataset} has ids up to {data.vocab_size - 1}; "
+            f"try vocab_size={_rounded(data.vocab_size)} or leave it out"
+        )
+    if problems:
+        raise ConfigError(*problems)
+    return ModelShape(
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        n_embd=config.n_embd,
+        block_size=config.block_size,
+        vocab_size=_vocab_size(config, data),
+        ffn_dim=config.ffn_dim or default_ffn_dim(config.n_embd, config.ffn_type),
+        dropout=config.dropout,
+        bias=config.bias,
+        weight_tying=config.weight_tying,
+        normalization=config.normalization,
+        norm_eps=config.norm_eps,
+        norm_position=config.norm_position,
+        position_encoding=config.position_encoding,
+        rope_theta=config.rope_theta,
+        ffn_type=config.ffn_type,
+        activation=config.activation,
+        attention_backend=settle_attention(config, machine),
+    )
+
+
+def check_data(config: Config, data: DataFacts | None) -> None:
+    """Raise DataError naming each split that is shorter than one window and its last target."""
+    if data is None:
+        return
+    needed = config.block_size + 1
+    problems = [
+        f"{data.path}/{split}.bin has {n_tokens} tokens, needs at least block_size+1 = {needed}; "
+        f"try block_size={max(2, n_tokens - 1)} or more text"
+        for split, n_tokens in (("train", data.train_tokens), ("val", data.val_tokens))
+        if n_tokens < needed
+    ]
+    if problems:
+        raise DataError(*problems)
+
+
+def _vocab_size(config: Config, data: DataFacts | None) -> int:
+    if config.vocab_size is not None:
+        return config.vocab_size
+    if data is None or data.vocab_size is None:
+        return GPT2_VOCAB_SIZE
+    return _rounded(data.vocab_size)
+
+
+def _rounded(vocab_size: int) -> int:
+    """Up to a multiple of 64 above 1,024, where the output matmul is worth aligning."""
+    return vocab_size if vocab_size <= 1024 else -(-vocab_size // 64) * 64
