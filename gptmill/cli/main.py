@@ -1,0 +1,58 @@
+"""The ``gptmill`` command: finds the subcommand, and turns every error into lines and an exit code.
+
+Subcommands are named as strings, so that ``gptmill --help`` imports none of them, and none imports torch before its
+input is known to be good.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App, CycloptsError
+
+from gptmill import __version__
+from gptmill.errors import GptmillError, UserError
+
+app = App(
+    name="gptmill",
+    help="Plan, train and measure GPT language models, from a laptop core to many nodes.",
+    help_format="plaintext",
+    version=__version__,
+)
+for name in ("train", "plan", "prepare", "sample", "configs", "verify"):
+    app.command(f"gptmill.cli.{name}:{name}", name=name)
+
+# Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
+LATER = ("eval", "compare", "ablate", "sweep", "matrix", "schedule", "report", "export", "import", "doctor", "train-lm")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command and leave with its exit code (errors.py lists them)."""
+    tokens = sys.argv[1:] if argv is None else argv
+    try:
+        code = run(tokens)
+    except GptmillError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        code = error.exit_code
+    except CycloptsError as error:
+        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+        code = UserError.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+        code = 141
+    sys.exit(code)
+
+
+def run(tokens: list[str]) -> int:
+    """Carry out one command line; the exit code is the command's own, 0 unless it says otherwise."""
+    if tokens and tokens[0] in LATER:
+        raise UserError(f"gptmill {tokens[0]}: not in this version; `gptmill --help` lists what is")
+    code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    if tokens and tokens[0] in ("train", "plan") and ("--help" in tokens or "-h" in tokens):
+        from gptmill.cli.keyhelp import print_key_help
+
+        print_key_help()
+    return code if isinstance(code, int) else 0

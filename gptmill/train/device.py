@@ -1,0 +1,41 @@
+"""What a step needs from the device: precision, token transfer, dropout keys."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gptmill.plan.types import Plan
+from gptmill.seeds import sequence_keys
+
+DROPOUT_STREAM = 2  # keeps dropout apart from the data order, which has streams of its own
+
+
+def autocast(plan: Plan) -> AbstractContextManager[object]:
+    """Matmuls in the plan's dtype; weights and optimizer state stay float32."""
+    if plan.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(plan.device.split(":")[0], dtype=getattr(torch, plan.dtype))
+
+
+def to_device(tokens_BS: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+    """Inputs and the targets one to their right, each int64 [B, T], from windows of S = T + 1 tokens."""
+    ids_BS = torch.from_numpy(tokens_BS)
+    if device.startswith("cuda"):
+        ids_BS = ids_BS.pin_memory().to(device, non_blocking=True)
+    else:
+        ids_BS = ids_BS.to(device)
+    return ids_BS[:, :-1], ids_BS[:, 1:]
+
+
+def dropout_keys(plan: Plan, first: int) -> Tensor:
+    """int32 [batch_size]: what decides dropout for the training sequences from ``first`` on.
+
+    Also seeds torch's generator, for the one kernel (sdpa) whose dropout cannot take keys.
+    """
+    keys_B = sequence_keys(plan.seed, DROPOUT_STREAM, first, plan.batch_size)
+    torch.manual_seed(int(keys_B[0] >> np.uint64(1)))
+    return torch.from_numpy(keys_B.astype(np.uint32).view(np.int32)).to(plan.device)
