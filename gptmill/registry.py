@@ -43,6 +43,9 @@ class Registry(Mapping[str, Part], Generic[Part]):
             known = ", ".join(self._parts)
             raise UserError(f"{self.kind}={name}: unknown; one of {known}{nearest(name, self._parts)}") from None
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts  # Mapping's own would expect KeyError
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
 
