@@ -1,0 +1,69 @@
+"""Tokenizers by name: ``make_tokenizer("bpe-2048", texts)``; from a folder: ``load_tokenizer("data/quick/tokenizer")``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from gptmill.data.tokenizers import bpe, byte, char, gpt2  # noqa: F401  each joins TOKENIZERS
+from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer
+from gptmill.errors import DataError
+
+__all__ = ["TOKENIZERS", "Tokenizer", "load_tokenizer", "make_tokenizer", "what_it_reads"]
+
+LARGEST_JSON = 64 * 2**20  # [bytes]
+
+
+def what_it_reads(name: str) -> str:
+    """Which texts make_tokenizer wants for this name: 'all', a 'sample' or 'nothing'.
+
+    Raises:
+        UserError: there is no such tokenizer. Checked here so that nobody waits for a scan first.
+    """
+    if _is_folder(name):
+        return "nothing"
+    kind, _, argument = name.partition("-")
+    TOKENIZERS[kind].check(argument)
+    return TOKENIZERS[kind].reads
+
+
+def make_tokenizer(name: str, texts: Iterable[str] = ()) -> Tokenizer:
+    """A tokenizer for preparing data.
+
+    Args:
+        name: 'char', 'byte', 'bpe-N' (learned from texts), 'gpt2', or a folder: one saved before, or GPT-2's two files.
+    """
+    if _is_folder(name):
+        folder = Path(name)
+        return load_tokenizer(folder) if (folder / "tokenizer.json").exists() else gpt2.from_folder(folder)
+    kind, _, argument = name.partition("-")
+    TOKENIZERS[kind].check(argument)
+    return TOKENIZERS[kind].trained(argument, texts)
+
+
+def load_tokenizer(folder: Path | str) -> Tokenizer:
+    """Read what ``save`` wrote. Only plain values are read; nothing in the folder can name code.
+
+    Raises:
+        DataError: the folder has no tokenizer, or a damaged one.
+    """
+    folder = Path(folder)
+    path = folder / "tokenizer.json"
+    try:
+        with path.open("rb") as file:
+            body = json.loads(file.read(LARGEST_JSON))
+        if not isinstance(body, dict) or body.get("kind") not in TOKENIZERS:
+            raise ValueError(f"kind must be one of {', '.join(TOKENIZERS)}")
+        return TOKENIZERS[body["kind"]].loaded(folder, body)
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: missing; prepare the dataset again, or copy its tokenizer folder here") from None
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        says = f"{error} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
+        raise DataError(f"{path}: not a usable tokenizer ({says:.200}); prepare the dataset again") from None
+
+
+def _is_folder(name: str) -> bool:
+    return name.partition("-")[0] not in TOKENIZERS and Path(name).is_dir()

@@ -1,0 +1,156 @@
+"""Which tokens come next: a pure function of (seed, stream, global sequence index).
+
+There is no loader state. Sequence number 12,345 of a run is the same window of text however the batch is split, however
+many devices there are, and whether or not the run was killed in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from gptmill.data.shards import Tokens
+from gptmill.errors import DataError
+from gptmill.registry import Registry
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def stream_key(*parts: str | int) -> int:
+    """64 bits that depend on every part and on nothing else: not on the process, the platform or the numpy version."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "little")
+
+
+def splitmix64(key: int, index: np.ndarray) -> np.ndarray:
+    """One 64-bit hash per index; distinct indices give distinct hashes, so sorting by them has no ties.
+
+    Args:
+        index: uint64 [n].
+
+    Source: Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators" (constants of Stafford's mix 13).
+    """
+    z = index * GOLDEN + np.uint64(key)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+class Windows:
+    """Reads windows of block_size + 1 tokens: the inputs are all but the last, the targets all but the first.
+
+    Args:
+        tokens: one split.
+        block_size: context length [tokens].
+
+    Raises:
+        DataError: the split is shorter than one window.
+    """
+
+    def __init__(self, tokens: Tokens, block_size: int) -> None:
+        if len(tokens) < block_size + 1:
+            raise DataError(
+                f"{tokens.path}: {len(tokens)} tokens, but one window needs block_size + 1 = {block_size + 1}; "
+                f"lower --block_size or prepare more text"
+            )
+        self.tokens = tokens
+        self.block_size = block_size
+        self.n_windows = (len(tokens) - 1) // block_size  # non-overlapping; neighbours share the one token they predict
+        self._views = np.lib.stride_tricks.sliding_window_view(tokens.ids, block_size + 1)
+
+    def gather(self, offsets: np.ndarray) -> np.ndarray:
+        """Windows starting at offsets int64 [count] -> int64 [count, block_size + 1]."""
+        self.tokens.verify(offsets, self.block_size + 1)
+        batch = self._views[offsets].astype(np.int64)
+        self.tokens.check_ids(batch)
+        return batch
+
+
+class Shuffle:
+    """Non-overlapping windows, each exactly once an epoch, in a new order every epoch."""
+
+    def __init__(self, windows: Windows, seed: int, stream: str) -> None:
+        self._windows = windows
+        self._seed, self._stream = seed, stream
+        self._epoch: tuple[int, np.ndarray] | None = None  # (epoch, order); the pair is replaced whole, so threads agree
+
+    def offsets(self, first: int, count: int) -> np.ndarray:
+        n = self._windows.n_windows
+        chosen = np.empty(count, dtype=np.int64)
+        done = 0
+        while done < count:
+            epoch, place = divmod(first + done, n)
+            part = self._order(epoch)[place : place + count - done]
+            chosen[done : done + len(part)] = part
+            done += len(part)
+        return chosen * self._windows.block_size
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if self._epoch is None or self._epoch[0] != epoch:
+            index = np.arange(self._windows.n_windows, dtype=np.uint64)
+            order = splitmix64(stream_key(self._seed, self._stream, epoch), index).argsort()
+            self._epoch = (epoch, order)
+            return order
+        return self._epoch[1]
+
+
+class Random:
+    """nanoGPT's sampling: every window starts anywhere, drawn with replacement."""
+
+    def __init__(self, windows: Windows, seed: int, stream: str) -> None:
+        self._n_offsets = np.uint64(len(windows.tokens) - windows.block_size)
+        self._key = stream_key(seed, stream)
+
+    def offsets(self, first: int, count: int) -> np.ndarray:
+        index = np.arange(first, first + count, dtype=np.uint64)
+        return (splitmix64(self._key, index) % self._n_offsets).astype(np.int64)
+
+
+SAMPLINGS: Registry[type[Shuffle] | type[Random]] = Registry("sampling")
+SAMPLINGS.register("shuffle")(Shuffle)
+SAMPLINGS.register("random")(Random)
+
+
+class Batches:
+    """The sequences of one stream, by their global index.
+
+    Args:
+        sampling: 'shuffle' = every window once an epoch; 'random' = nanoGPT's windows.
+        stream: streams of one seed are independent of each other.
+    """
+
+    def __init__(
+        self, tokens: Tokens, block_size: int, seed: int, sampling: str = "shuffle", stream: str = "train"
+    ) -> None:
+        self._windows = Windows(tokens, block_size)
+        self._sampling = SAMPLINGS[sampling](self._windows, seed, stream)
+
+    def take(self, first: int, count: int) -> np.ndarray:
+        """Sequences first .. first + count - 1, int64 [count, block_size + 1]. ``take(0, 12)`` is any split of it."""
+        return self._windows.gather(self._sampling.offsets(first, count))
+
+
+class FixedBatches:
+    """A fixed set of windows; taking from it never depends on, or disturbs, anything else. ``len()`` is their number."""
+
+    def __init__(self, windows: Windows, offsets: np.ndarray) -> None:
+        self._windows = windows
+        self._offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def take(self, first: int, count: int) -> np.ndarray:
+        """Windows first .. first + count - 1 of the set, int64 [up to count, block_size + 1]; fewer at the end."""
+        return self._windows.gather(self._offsets[first : first + count])
+
+
+def fixed_batches(tokens: Tokens, block_size: int, seed: int, n: int) -> FixedBatches:
+    """The n evaluation windows of a split, in text order, the same for every evaluation and every run with this seed.
+
+    They never overlap. Where the split has fewer than n, every window is there once.
+    """
+    windows = Windows(tokens, block_size)
+    index = np.arange(windows.n_windows, dtype=np.uint64)
+    chosen = np.sort(splitmix64(stream_key(seed, "fixed"), index).argsort()[:n])
+    return FixedBatches(windows, chosen * block_size)

@@ -1,0 +1,181 @@
+"""Text files as documents, read in bounded memory: however long a file or a line is, one piece is a quarter of a million
+characters at most. Input is strict UTF-8; a byte that is not names its place.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gptmill.data.pieces import PIECE_CHARS, cut
+from gptmill.errors import DataError, UserError
+
+READ_BYTES = 2**20
+LONGEST_LINE = 64 * 2**20  # [bytes] of one JSON line, which has to be parsed whole
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a document.
+
+    Args:
+        key: the document's; with the seedless hash of it, a document is always in the same split.
+        start: characters of the document before this piece.
+        last: the document ends here.
+    """
+
+    text: str
+    key: str
+    start: int
+    last: bool
+
+
+class TextFiles:
+    """Documents of some files: a .jsonl has one a line (its key ``text``), any other file is one document.
+
+    Args:
+        files: (path, key) in reading order.
+        description: for people, kept in meta.json.
+        errors: 'strict' stops at text that is not UTF-8; 'replace' puts U+FFFD there and counts.
+        skipped: files that were left out when the list was made, for the report.
+    """
+
+    def __init__(self, files: list[tuple[Path, str]], description: str, errors: str = "strict", skipped: int = 0) -> None:
+        self._files = files
+        self._errors = errors
+        self.description = description
+        self.skipped = skipped
+        self.replaced = 0  # of the latest pass
+
+    def pieces(self) -> Iterator[Piece]:
+        """Every document in order, cut into pieces. Each call is a fresh pass; the cuts do not depend on anything else.
+
+        Raises:
+            DataError: file, line and byte of what is not text.
+        """
+        self.replaced = 0
+        for path, key in self._files:
+            try:
+                with path.open("rb") as file:
+                    if path.suffix == ".jsonl":
+                        yield from self._jsonl(file, path, key)
+                    else:
+                        yield from _as_pieces(self._decoded(file, path), key)
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+    def _decoded(self, file: BinaryIO, path: Path) -> Iterator[str]:
+        pending = b""
+        offset, line = 0, 1  # of pending's first byte
+        while True:
+            chunk = file.read(READ_BYTES)
+            data = pending + chunk
+            if offset == 0 and data.startswith(codecs.BOM_UTF8):
+                offset, data = 3, data[3:]
+            try:
+                text, used = codecs.utf_8_decode(data, "strict", not chunk)
+            except UnicodeDecodeError as error:
+                if self._errors == "strict":
+                    line += data.count(b"\n", 0, error.start)
+                    raise DataError(_not_utf8(f"{path}:{line}: byte {offset + error.start}", data[error.start])) from None
+                text, used = codecs.utf_8_decode(data, "replace", not chunk)
+                self.replaced += text.count("\ufffd") - data[:used].count("\ufffd".encode())
+            yield text
+            if not chunk:
+                return
+            offset, line, pending = offset + used, line + data.count(b"\n", 0, used), data[used:]
+
+    def _jsonl(self, file: BinaryIO, path: Path, key: str) -> Iterator[Piece]:
+        number = 0
+        while raw := file.readline(LONGEST_LINE + 1):
+            number += 1
+            where = f"{path}:{number}"
+            if len(raw) > LONGEST_LINE:
+                raise DataError(f"{where}: longer than {LONGEST_LINE >> 20} MiB; one JSON document a line, at most that long")
+            if number == 1:
+                raw = raw.removeprefix(codecs.BOM_UTF8)
+            if raw.strip():
+                yield from _as_pieces(iter([self._document(raw, where)]), f"{key}:{number}")
+
+    def _document(self, raw: bytes, where: str) -> str:
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError as error:
+            if self._errors == "strict":
+                raise DataError(_not_utf8(f"{where}: byte {error.start} of the line", raw[error.start])) from None
+            line = raw.decode("utf-8", "replace")
+            self.replaced += line.count("\ufffd") - raw.count("\ufffd".encode())
+        try:
+            body = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: not JSON ({str(error).split(':')[0]}); .jsonl has one object a line") from None
+        text = body.get("text") if isinstance(body, dict) else None
+        if not isinstance(text, str):
+            raise DataError(f'{where}: no text; every line must be an object with a string "text"')
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            if self._errors == "strict":
+                raise DataError(f"{where}: character {error.start} is half a surrogate pair; --errors replace") from None
+            whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            self.replaced += whole.count("\ufffd") - text.count("\ufffd")
+            return whole
+        return text
+
+
+def text_files(paths: list[Path], errors: str = "strict") -> TextFiles:
+    """The documents of files and folders, in the order given; folders are walked in sorted order.
+
+    In a folder, hidden files and files with a NUL in their first 8 KiB (git's mark of a binary) are left out and counted.
+
+    Raises:
+        UserError: a path does not exist, or nothing is left to read.
+    """
+    problems = [f"--input {path}: no such file or folder" for path in paths if not (path.is_file() or path.is_dir())]
+    if not paths or problems:
+        raise UserError(*(problems or ["--input: name at least one file or folder"]))
+    found: list[Path] = []
+    skipped = 0
+    for path in paths:
+        if path.is_file():
+            found.append(path)
+            continue
+        for inside in sorted(path.rglob("*"), key=lambda p: p.relative_to(path).as_posix()):
+            if inside.is_file():
+                hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.relative_to(path).parts)
+                skipped += hidden or _is_binary(inside)
+                found += [] if hidden or _is_binary(inside) else [inside]
+    if not found:
+        raise UserError(f"--input {paths[0]}: holds no text files")
+    names = ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+    return TextFiles([(path, str(index)) for index, path in enumerate(found)], names, errors, skipped)
+
+
+def _as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
+    rest, start = "", 0
+    for text in texts:
+        rest += text
+        begin = 0
+        while len(rest) - begin > PIECE_CHARS + 1:
+            end = begin + cut(rest[begin : begin + PIECE_CHARS + 1])
+            yield Piece(rest[begin:end], key, start + begin, last=False)
+            begin = end
+        rest, start = rest[begin:], start + begin
+    if rest or start:
+        yield Piece(rest, key, start, last=True)
+
+
+def _is_binary(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"\0" in file.read(8192)
+    except OSError:
+        return False  # reading it for real will say what is wrong
+
+
+def _not_utf8(where: str, byte: int) -> str:
+    return f"{where} (0x{byte:02x}) is not UTF-8; convert the file, or --errors replace puts U+FFFD there and counts"

@@ -1,0 +1,154 @@
+"""Byte-level byte-pair encoding in GPT-2's form, learned from the text or read from GPT-2's two files.
+
+Trained by Hugging Face's ``tokenizers``, run by ``tiktoken`` (several times faster; a test holds the ids equal).
+Ids 0-255 are the bytes in GPT-2's order, then the merges in the order they were learned, end-of-text last.
+
+Source: Radford et al. 2019, and the ``encoder.py`` published with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gptmill.data.pieces import PIECE_CHARS, pieces_of
+from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, valid
+from gptmill.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# GPT-2's published pattern; the possessive quantifiers (++) change no match and spare the engine its backtracking
+PATTERN = r"'(?:[stmd]|re|ve|ll)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+ENCODER, MERGES = "encoder.json", "vocab.bpe"
+LARGEST_VOCABULARY = 2**20
+
+
+class BpeTokenizer:
+    """Args: merges: pairs of printable pieces (as in vocab.bpe), in the order they were learned."""
+
+    def __init__(self, name: str, merges: Sequence[tuple[str, str]]) -> None:
+        import tiktoken
+
+        byte_of = {char: byte for byte, char in _printable_bytes().items()}
+        self.name = name
+        self._merges = list(merges)
+        self._pieces = [bytes([byte]) for byte in _printable_bytes()]
+        self._pieces += [bytes(byte_of[c] for c in left + right) for left, right in merges]
+        ranks = {piece: rank for rank, piece in enumerate(self._pieces)}
+        if len(ranks) != len(self._pieces):
+            raise ValueError(f"{MERGES} learns the same piece twice")
+        self._encoding = tiktoken.Encoding(name, pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
+        self.end_of_text = len(self._pieces)
+        self._pieces.append(END_OF_TEXT.encode())
+        self.vocab_size = len(self._pieces)
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._ids(text).tolist()
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # tiktoken releases the interpreter's lock
+            return list(pool.map(self._ids, texts))
+
+    def _ids(self, text: str) -> np.ndarray:
+        import numpy as np
+
+        text = valid(text)
+        if len(text) <= PIECE_CHARS:
+            return self._encoding.encode_to_numpy(text, disallowed_special=())
+        pieces = pieces_of(text)
+        return np.concatenate([self._encoding.encode_to_numpy(piece, disallowed_special=()) for piece in pieces])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return join(self._pieces, ids)
+
+    def save(self, folder: Path) -> None:
+        encoder, merges = self._files()
+        (folder / ENCODER).write_bytes(encoder)
+        (folder / MERGES).write_bytes(merges)
+        digests = {ENCODER: hashlib.sha256(encoder).hexdigest(), MERGES: hashlib.sha256(merges).hexdigest()}
+        body = {"kind": "bpe", "name": self.name, "vocab_size": self.vocab_size, "sha256": digests}
+        (folder / "tokenizer.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+    def _files(self) -> tuple[bytes, bytes]:
+        ids = {"".join(pair): 256 + rank for rank, pair in enumerate(self._merges)}
+        ids = {char: rank for rank, char in enumerate(_printable_bytes().values())} | ids
+        encoder = json.dumps(ids | {END_OF_TEXT: self.end_of_text})
+        merges = "".join(f"{left} {right}\n" for left, right in self._merges)
+        return encoder.encode(), f"#version: 0.2\n{merges}".encode()
+
+
+@TOKENIZERS.register("bpe")
+class BpeKind:
+    reads = "sample"
+
+    @staticmethod
+    def check(argument: str) -> None:
+        size = int(argument) if argument.isascii() and argument.isdigit() and len(argument) < 9 else 0
+        if not 257 <= size <= LARGEST_VOCABULARY:
+            raise UserError(
+                f"tokenizer=bpe{argument and '-'}{argument}: give the vocabulary's size as bpe-N, N from 257 "
+                f"(256 bytes and end-of-text) to {LARGEST_VOCABULARY}; try bpe-4096"
+            )
+
+    @staticmethod
+    def trained(argument: str, texts: Iterable[str]) -> Tokenizer:
+        """Learn up to argument - 257 merges; a short text has fewer to learn and gives a smaller vocabulary."""
+        size = int(argument)
+        return BpeTokenizer(f"bpe-{size}", _learn(size - 1, texts))
+
+    @staticmethod
+    def loaded(folder: Path, body: dict[str, object]) -> Tokenizer:
+        digests = body["sha256"]
+        if not isinstance(digests, dict):
+            raise ValueError("sha256 must name two files")
+        for name in (ENCODER, MERGES):
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digests[name]:
+                raise ValueError(f"{name} is damaged: its SHA-256 is not the recorded one")
+        return read_files(str(body["name"]), folder)
+
+
+def read_files(name: str, folder: Path) -> BpeTokenizer:
+    """A tokenizer from GPT-2's two files. Raises ValueError when they are not such files or do not belong together."""
+    ids = json.loads((folder / ENCODER).read_bytes())
+    lines = (folder / MERGES).read_text(encoding="utf-8").split("\n")
+    pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+    known = set(_printable_bytes().values())
+    if not all(len(pair) == 2 and pair[0] and pair[1] and known.issuperset(pair[0] + pair[1]) for pair in pairs):
+        raise ValueError(f"{MERGES} must have two byte-level pieces a line")
+    tokenizer = BpeTokenizer(name, [(pair[0], pair[1]) for pair in pairs])
+    expected = json.loads(tokenizer._files()[0])
+    if ids != expected:
+        raise ValueError(f"{ENCODER} and {MERGES} do not belong together, or end-of-text is not the last id")
+    return tokenizer
+
+
+def _learn(vocab_size: int, texts: Iterable[str]) -> list[tuple[str, str]]:
+    from tokenizers import Tokenizer as Trainee
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+    from tokenizers.trainers import BpeTrainer
+
+    trainee = Trainee(BPE())
+    trainee.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    trainer = BpeTrainer(vocab_size=vocab_size, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
+    trainee.train_from_iterator(_valid(texts), trainer)
+    return [(left, right) for left, right in json.loads(trainee.to_str())["model"]["merges"]]
+
+
+def _valid(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield from pieces_of(valid(text))
+
+
+def _printable_bytes() -> dict[int, str]:
+    """Byte -> the character that stands for it in GPT-2's files, in the order of its ids."""
+    printable = [byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}

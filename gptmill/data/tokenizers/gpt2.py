@@ -1,0 +1,87 @@
+"""GPT-2's own tokenizer: its two published files, from a folder the user names, the user's cache, or OpenAI's server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, no_argument
+from gptmill.data.tokenizers.bpe import ENCODER, MERGES, BpeKind, read_files
+from gptmill.errors import DataError
+
+ADDRESS = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+SHA256 = {  # as pinned by tiktoken's gpt2 definition
+    ENCODER: "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+    MERGES: "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+}
+LARGEST_FILE = 4 * 2**20  # [bytes]; the real ones have 1.0 and 0.5 MB
+TIMEOUT = 20.0  # [seconds] without an answer
+
+
+def cache_folder() -> Path:
+    """Where downloaded files are kept, and where a machine without a network may be given them."""
+    return Path.home() / ".cache" / "gptmill" / "gpt2"
+
+
+def from_folder(folder: Path) -> Tokenizer:
+    """GPT-2's tokenizer from a folder with encoder.json and vocab.bpe, compared with their known SHA-256.
+
+    Raises:
+        DataError: a file is missing, or is not GPT-2's.
+    """
+    for name, expected in SHA256.items():
+        path = folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}); GPT-2's tokenizer needs {_both()}") from None
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise DataError(f"{path}: is not GPT-2's file (SHA-256 {expected[:12]}...); delete it and try again")
+    return read_files("gpt2", folder)
+
+
+@TOKENIZERS.register("gpt2")
+class Gpt2Kind:
+    reads = "nothing"
+
+    @staticmethod
+    def check(argument: str) -> None:
+        no_argument("gpt2", argument)
+
+    @staticmethod
+    def trained(argument: str, texts: Iterable[str]) -> Tokenizer:
+        folder = cache_folder()
+        for name in SHA256:
+            if not (folder / name).exists():
+                _download(name, folder)
+        return from_folder(folder)
+
+    loaded = staticmethod(BpeKind.loaded)
+
+
+def _download(name: str, folder: Path) -> None:
+    from urllib.request import urlopen
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with urlopen(ADDRESS + name, timeout=TIMEOUT) as answer:
+            if not answer.url.startswith("https://"):
+                raise OSError(f"redirected to {answer.url:.80}")
+            content = answer.read(LARGEST_FILE)
+    except OSError as error:  # URLError and time-outs are OSErrors
+        raise DataError(
+            f"tokenizer=gpt2: {name} could not be downloaded ({error}); put {_both()} into {folder}, "
+            f"or name their folder with --tokenizer FOLDER, or train one here: --tokenizer bpe-4096"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise DataError(f"tokenizer=gpt2: what {ADDRESS}{name} sent is not GPT-2's file (SHA-256 differs); try again later")
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(content)
+    os.replace(file.name, folder / name)
+
+
+def _both() -> str:
+    return f"{ENCODER} and {MERGES} (from {ADDRESS})"
