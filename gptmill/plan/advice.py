@@ -98,15 +98,16 @@ def unusual_head_width(run: Situation) -> Advice | None:
 
 @ADVICE.register("attention_dominates")
 def attention_dominates(run: Situation) -> Advice | None:
-    flops = forward_flops(run.plan.shape)
-    share = flops["attention"] / sum(flops.values())
-    if share <= 0.5:
+    shape, flops = run.plan.shape, forward_flops(run.plan.shape)
+    others = sum(flops.values()) - flops["attention"]
+    if flops["attention"] <= others:
         return None
+    balanced = others * shape.block_size // flops["attention"]  # only attention's cost per token grows with context
     return note(
         "block_size",
-        f"{share:.0%} of all FLOP are attention scores",
-        f"a context of {run.plan.shape.block_size:,} is long for n_embd={run.plan.shape.n_embd}",
-        f"block_size={run.plan.shape.block_size // 2}, unless the long context is the point",
+        f"{flops['attention'] / sum(flops.values()):.0%} of all FLOP are attention scores",
+        f"a context of {shape.block_size:,} is long for n_embd={shape.n_embd}",
+        f"block_size={max(2, balanced)} for half, unless the long context is the point",
     )
 
 
@@ -211,13 +212,15 @@ def many_tokens_per_parameter(run: Situation) -> Advice | None:
 @ADVICE.register("many_epochs")
 def many_epochs(run: Situation) -> Advice | None:
     plan = run.plan
-    if plan.train_tokens is None or plan.epochs is None or plan.epochs <= MANY_EPOCHS:
+    if plan.train_tokens is None:
         return None
     windows = windows_per_epoch(plan.train_tokens, plan.shape.block_size)
     steps = steps_for_epochs(MANY_EPOCHS, windows, plan.effective_batch_size)
+    if plan.max_iters <= steps:
+        return None
     return warning(
         "max_iters",
-        f"every token is seen {plan.epochs:,.0f} times",
+        f"every token is seen {plan.epochs:,.1f} times",
         "validation loss tends to turn up well before that: watch it, or train on more text",
         f"max_iters={steps}" + (", or dropout=0.1" if plan.shape.dropout == 0 else ""),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from gptmill.config.schema import Config
@@ -98,14 +99,19 @@ def _floor(config: Config, problems: list[str]) -> float:
             f"min_lr={config.min_lr:g} and min_lr_ratio={config.min_lr_ratio:g}: both set the floor of the rate; keep one"
         )
     if config.min_lr_ratio is not None:
-        return peak * config.min_lr_ratio
+        return _share(peak, config.min_lr_ratio)
     if config.min_lr is None:
-        return peak / 10
+        return _share(peak, 0.1)
     if peak == 0:
         return 0.0  # learning_rate=0 is the control that must not learn, whatever floor its config names
     if config.decay_lr and config.min_lr > peak:
         problems.append(
             f"min_lr={config.min_lr:g}: above learning_rate={peak:g}, so the rate would climb instead of decay; "
-            f"try min_lr={peak / 10:g}"
+            f"try min_lr={_share(peak, 0.1):g}"
         )
     return config.min_lr
+
+
+def _share(rate: float, ratio: float) -> float:
+    """Multiply as on paper: a tenth of 6e-4 is 6e-5 to the last bit, as a config that spells it out has it."""
+    return float(Decimal(str(rate)) * Decimal(str(ratio)))

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from gptmill.config.schema import Config
+from gptmill.plan.advice import ADVICE, Situation
+from gptmill.plan.plan import make_plan
+from gptmill.plan.types import Advice, DataFacts, Machine
+from tests.plan.facts import AMPERE, CPU, CPU_BF16, data
+
+
+@dataclass(frozen=True)
+class Case:
+    """Keys that draw the advice, neighbouring keys that do not, and what it must tell to try."""
+
+    key: str
+    wrong: dict[str, Any]
+    right: dict[str, Any]
+    try_: str
+    facts: DataFacts | None = field(default_factory=data)
+    right_facts: DataFacts | None = field(default_factory=data)
+    machine: Machine = CPU
+    right_machine: Machine = CPU
+
+
+CASES = {
+    "dataset_not_prepared": Case("dataset", {}, {}, "gptmill prepare --dataset openwebtext", facts=None),
+    "vocabulary_assumed": Case("vocab_size", {}, {}, "gptmill prepare", facts=data(vocab_size=None)),
+    "vocabulary_unaligned": Case("vocab_size", {"vocab_size": 50257}, {"vocab_size": 50304}, "vocab_size=50304"),
+    "unusual_head_width": Case("n_head", {"n_head": 96}, {"n_head": 48}, "n_head=12"),  # 8 and 16 wide
+    # per layer 4TC against 24C^2, and 2VC once: equal at T = (12 x 24 x 768 + 2 x 50304) / 48 = 6,704
+    "attention_dominates": Case("block_size", {"block_size": 6705}, {"block_size": 6704}, "block_size=6704"),
+    "warmup_longer_than_run": Case(
+        "warmup_iters",
+        {"max_iters": 1760, "warmup_iters": 2000},
+        {"max_iters": 1760, "warmup_iters": 1759},
+        "warmup_iters=35",
+    ),
+    "decay_longer_than_run": Case(
+        "lr_decay_iters", {"max_iters": 100, "lr_decay_iters": 101}, {"max_iters": 100}, "lr_decay_iters=100"
+    ),
+    "decay_shorter_than_run": Case(
+        "lr_decay_iters",
+        {"max_iters": 5000, "lr_decay_iters": 4999},
+        {"max_iters": 5000, "lr_decay_iters": 5000},
+        "lr_decay_iters=5000",
+    ),
+    "decay_within_warmup": Case(
+        "lr_decay_iters",
+        {"max_iters": 5000, "lr_decay_iters": 2000},
+        {"max_iters": 5000, "lr_decay_iters": 2001},
+        "lr_decay_iters=5000",
+    ),
+    "rate_far_above_usual": Case(
+        "learning_rate", {"learning_rate": 0.1}, {"learning_rate": 0.01}, "learning_rate=1e-3"
+    ),
+    "clipping_off": Case("grad_clip", {"grad_clip": 0}, {"grad_clip": 0.5}, "grad_clip=1.0"),
+    # 124,373,760 parameters and 491,520 tokens a step: one token each after 253.04 steps, 20 after 5,060.8
+    "few_tokens_per_parameter": Case("max_iters", {"max_iters": 253}, {"max_iters": 254}, "max_iters=5061"),
+    # 1,000 each after 253,039.1 steps
+    "many_tokens_per_parameter": Case("max_iters", {"max_iters": 253_040}, {"max_iters": 253_039}, "max_iters=5061"),
+    # 97,656 windows, 480 a step: ten epochs are 2,034.5 steps
+    "many_epochs": Case("max_iters", {"max_iters": 2036}, {"max_iters": 2035}, "max_iters=2035, or dropout=0.1"),
+    "dropout_without_repetition": Case(
+        "dropout", {"dropout": 0.1, "max_iters": 203}, {"dropout": 0.1, "max_iters": 204}, "dropout=0.0"
+    ),
+    "evaluated_only_at_the_ends": Case("eval_interval", {"max_iters": 1999}, {"max_iters": 2000}, "eval_interval=199"),
+    # 2,400 sequences are asked for; 2,399 windows are there
+    "validation_too_small": Case(
+        "eval_iters",
+        {},
+        {},
+        "eval_iters=199",
+        facts=data(val=2400 * 1024),
+        right_facts=data(val=2400 * 1024 + 1),
+    ),
+    "snapshot_beyond_the_run": Case(
+        "snapshot_interval",
+        {"max_iters": 100, "snapshot_interval": 101},
+        {"max_iters": 100, "snapshot_interval": 100},
+        "snapshot_interval=20",
+    ),
+    "half_precision_without_gain": Case(
+        "dtype", {"dtype": "bfloat16"}, {"dtype": "bfloat16"}, "dtype=auto", right_machine=CPU_BF16
+    ),
+    "full_precision_on_fast_hardware": Case(
+        "dtype", {"dtype": "float32"}, {"dtype": "auto"}, "dtype=auto", machine=AMPERE, right_machine=AMPERE
+    ),
+}
+
+
+def advice(name: str, keys: dict[str, Any], facts: DataFacts | None, machine: Machine) -> Advice | None:
+    config = Config(**keys)
+    return ADVICE[name](Situation(config, make_plan(config, data=facts, machine=machine), facts, machine))
+
+
+def test_every_piece_of_advice_has_a_case() -> None:
+    assert set(CASES) == set(ADVICE)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_mistake_draws_the_advice_and_its_neighbour_does_not(name: str) -> None:
+    case = CASES[name]
+    given = advice(name, case.wrong, case.facts, case.machine)
+    assert given is not None
+    assert given.key == case.key
+    assert case.try_ in given.try_
+    assert advice(name, case.right, case.right_facts, case.right_machine) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, case in CASES.items() if case.try_.startswith(f"{case.key}=") and case.key in Config.model_fields],
+)
+def test_following_the_advice_silences_it(name: str) -> None:
+    case = CASES[name]
+    value = case.try_.partition("=")[2].partition(",")[0]  # a flag's text, as a person would type it
+    heeded = {**case.wrong, case.key: value}
+    assert advice(name, heeded, case.facts, case.machine) is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "try_"), [(CPU, "dtype=auto"), (CPU_BF16, "dtype=auto"), (AMPERE, "dtype=bfloat16")]
+)
+def test_float16_is_advised_against_where_something_else_is_as_fast(machine: Machine, try_: str) -> None:
+    given = advice("half_precision_without_gain", {"dtype": "float16"}, data(), machine)
+    assert given is not None and given.try_ == try_
+
+
+def test_the_defaults_on_prepared_openwebtext_draw_no_warning() -> None:
+    openwebtext = data(train=9_035_582_198, val=4_434_897)
+    plan = make_plan(Config(max_iters=100_000), data=openwebtext, machine=AMPERE)
+    assert [piece for piece in plan.advice if piece.level == "warning"] == []
+
+
+def test_an_evaluation_alone_draws_no_advice_about_its_length() -> None:
+    plan = make_plan(Config(max_iters=0, eval_only=True), data=data(), machine=AMPERE)
+    assert plan.advice == ()
+
+
+def test_warnings_come_first() -> None:
+    plan = make_plan(Config(max_iters=100), data=None, machine=CPU)
+    levels = [piece.level for piece in plan.advice]
+    assert levels == sorted(levels, reverse=True) and set(levels) == {"warning", "note"}

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+
+from gptmill.plan.flops import default_ffn_dim, flops_per_token, forward_flops, params, params_non_embedding
+from gptmill.shapes import ModelShape
+
+GPT2 = ModelShape(vocab_size=50257, bias=True)
+
+
+def released(n_layer: int, n_head: int, n_embd: int) -> ModelShape:
+    """A GPT-2 as OpenAI released it."""
+    return ModelShape(n_layer, n_head, n_embd, vocab_size=50257, ffn_dim=4 * n_embd, bias=True)
+
+
+def llama(n_layer: int, n_head: int, n_embd: int, block_size: int, vocab_size: int) -> ModelShape:
+    return ModelShape(
+        n_layer,
+        n_head,
+        n_embd,
+        block_size,
+        vocab_size,
+        ffn_dim=int(8 * n_embd / 3),
+        weight_tying=False,
+        normalization="rmsnorm",
+        position_encoding="rope",
+        ffn_type="swiglu",
+    )
+
+
+# the element counts of the safetensors files that openai-community publishes, without attention buffers
+@pytest.mark.parametrize(
+    ("shape", "published"),
+    [
+        (released(12, 12, 768), 124_439_808),
+        (released(24, 16, 1024), 354_823_168),
+        (released(36, 20, 1280), 774_030_080),
+        (released(48, 25, 1600), 1_557_611_200),
+    ],
+    ids=["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"],
+)
+def test_released_gpt2_sizes_have_their_published_parameter_counts(shape: ModelShape, published: int) -> None:
+    assert params(shape) == published
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (ModelShape(), 124_373_760),  # nanoGPT's default: V=50304, no biases
+        (ModelShape(normalization="layernorm_nobias"), 124_373_760),
+        (ModelShape(18, 19, 2432, 2048, ffn_dim=4 * 2432), 1_404_968_832),
+        (llama(12, 12, 768, 1024, 50304), 162_220_800),
+        (llama(12, 12, 768, 1024, 32000), 134_105_856),
+        (llama(18, 18, 2304, 2048, 32000), 1_294_159_104),
+        (llama(18, 18, 2304, 2048, 50304), 1_378_503_936),
+        (ModelShape(4, 4, 256, 256, 50257, ffn_dim=1024, bias=True), 16_090_880),
+        (ModelShape(6, 8, 512, 512, 50257, ffn_dim=2048, bias=True), 44_909_056),
+    ],
+)
+def test_known_configurations_have_their_known_parameter_counts(shape: ModelShape, expected: int) -> None:
+    assert params(shape) == expected
+
+
+def test_non_embedding_leaves_out_only_the_position_table() -> None:
+    assert params_non_embedding(ModelShape()) == 123_587_328  # what nanoGPT prints as 123.59M
+    rope = ModelShape(position_encoding="rope")
+    assert params_non_embedding(rope) == params(rope) == 123_587_328
+
+
+@pytest.mark.parametrize("ffn_type", ["standard", "swiglu"])
+@pytest.mark.parametrize("normalization", ["layernorm", "layernorm_nobias", "rmsnorm"])
+@pytest.mark.parametrize("position_encoding", ["learned_absolute", "rope"])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_parameters_equal_the_sum_over_a_listing_of_every_tensor(
+    ffn_type: str, normalization: str, position_encoding: str, bias: bool, tied: bool
+) -> None:
+    L, C, T, V, F = 3, 24, 20, 100, 70
+    tensors: list[tuple[int, ...]] = [(V, C)]
+    if position_encoding == "learned_absolute":
+        tensors.append((T, C))
+    for layer in range(L + 1):  # the last round is the final norm alone
+        for _ in range(1 if layer == L else 2):
+            tensors.append((C,))
+            if bias and normalization == "layernorm":
+                tensors.append((C,))
+        if layer == L:
+            continue
+        wide = 2 * F if ffn_type == "swiglu" else F
+        for rows, columns in [(3 * C, C), (C, C), (wide, C), (C, F)]:
+            tensors.append((rows, columns))
+            if bias:
+                tensors.append((rows,))
+    if not tied:
+        tensors.append((V, C))
+    elements = sum(tensor[0] * (tensor[1] if len(tensor) == 2 else 1) for tensor in tensors)
+    shape = ModelShape(
+        L,
+        4,
+        C,
+        T,
+        V,
+        F,
+        bias=bias,
+        weight_tying=tied,
+        normalization=normalization,
+        position_encoding=position_encoding,
+        ffn_type=ffn_type,
+    )
+    assert params(shape) == elements
+
+
+@pytest.mark.parametrize(
+    ("shape", "gflop"),
+    [
+        (ModelShape(), 0.8547),
+        (llama(12, 12, 768, 1024, 50304), 0.8547),
+        (ModelShape(18, 19, 2432, 2048, ffn_dim=4 * 2432), 9.475),
+        (llama(18, 18, 2304, 2048, 32000), 8.341),
+    ],
+)
+def test_training_flops_per_token_equal_hand_computed_values(shape: ModelShape, gflop: float) -> None:
+    assert flops_per_token(shape) / 1e9 == pytest.approx(gflop, rel=1e-4)
+
+
+def test_flops_agree_with_palm_form_for_a_tied_model() -> None:
+    """6N + 12LCT, with N every parameter that multiplies: PaLM appendix B, as nanoGPT computes it."""
+    shape = ModelShape()
+    palm = 6 * params_non_embedding(shape) + 12 * shape.n_layer * shape.n_embd * shape.block_size
+    assert flops_per_token(shape) == pytest.approx(palm, rel=2e-4)  # the norms' gains do not multiply matrices
+
+
+def test_attention_to_ffn_ratio_of_gpt2_is_five_sixths() -> None:
+    members = forward_flops(ModelShape())
+    assert (members["projections"] + members["attention"]) / members["ffn"] == pytest.approx(5 / 6)
+
+
+@pytest.mark.parametrize("n_embd", [1, 2, 384, 768, 2304, 4096])
+def test_default_hidden_width_is_the_documented_multiple_rounded_down(n_embd: int) -> None:
+    assert default_ffn_dim(n_embd, "standard") == 4 * n_embd
+    assert default_ffn_dim(n_embd, "swiglu") == int(8 * n_embd / 3)
