@@ -1,0 +1,46 @@
+"""An event as one line of metrics.jsonl, and back to what it means for the run as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+from gptmill.events import CheckpointDue, Event, StepDone
+
+
+def event_name(event: Event) -> str:
+    """StepDone -> 'step_done'."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+
+
+def record(event: Event) -> dict[str, Any] | None:
+    """The event's fields, ready for JSON; None for CheckpointDue, a request whose outcome is another event."""
+    if isinstance(event, CheckpointDue):
+        return None
+    if isinstance(event, StepDone):
+        fields: dict[str, Any] = {
+            "iter": event.iter,
+            "loss": event.loss,
+            "lr": event.lr,
+            "grad_norm": event.grad_norm,
+            "tokens": event.tokens,
+            "tokens_per_second": event.tokens / event.seconds if event.seconds > 0 else None,
+            "time_ms": event.seconds * 1e3,
+            "skipped": event.skipped,
+        }
+    else:
+        fields = dataclasses.asdict(event)
+    return {"event": event_name(event), **without_nan(fields)}
+
+
+def without_nan(value: Any) -> Any:
+    """The value with every NaN and infinity, which JSON cannot say, turned into None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return value

@@ -1,0 +1,174 @@
+"""The run folder: which one a run gets, that only one process has it, and the files that explain it.
+
+out/<run>/config.json  plan.json  metrics.jsonl  checkpoints/  best  source/  tokenizer/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gptmill.errors import TryAgain, UserError
+from gptmill.track.describe import CONFIG, OURS, TEMPORARY, is_run
+from gptmill.track.jsonl import finished
+
+LOCK = ".lock"
+
+
+@dataclass
+class RunDir:
+    """A run folder that this process holds until it ends.
+
+    Args:
+        resumed: an unfinished run was found here and is to be continued.
+        finished: the summary of the completed run that --resume found; there is nothing left to do but print it.
+        notices: sentences a person should see.
+    """
+
+    path: Path
+    lock: int  # file descriptor; the system releases the lock when the process ends, however it ends
+    resumed: bool = False
+    finished: dict[str, Any] | None = None
+    notices: list[str] = field(default_factory=list)
+
+    def release(self) -> None:
+        os.close(self.lock)
+
+
+def open_run_dir(
+    out_dir: str | Path, *, explicit: bool, resume: bool = False, overwrite: bool = False, max_iters: int
+) -> RunDir:
+    """Find or make the folder for a run, and lock it.
+
+    Args:
+        explicit: ``out_dir`` was a flag, so it is meant exactly; else a used X gives way to X-2, X-3, ...
+        max_iters: a run that completed fewer steps than this counts as unfinished.
+
+    Raises:
+        UserError: the folder is used, is not a run folder, or cannot be written.
+        TryAgain: another process has it; the message names its pid and host.
+    """
+    base = Path(out_dir)
+    if resume and overwrite:
+        raise UserError("--resume continues a run and --overwrite deletes it: give one of them")
+    try:
+        if resume:
+            return _resume(base, explicit, max_iters)
+        if overwrite:
+            run = _hold(base)
+            _clear(run.path)
+            return run
+        return _exact(base) if explicit else _next_free(base)
+    except OSError as error:
+        raise UserError(f"out_dir={base}: {error.strerror} ({error.filename})") from error
+
+
+def _exact(base: Path) -> RunDir:
+    run = _hold(base)
+    if _used(base):
+        run.release()
+        _require_run(base, "give an empty folder or a new name")
+        done = finished(base)
+        what = f"a run that ended at iter {done['iter']}" if done else "an unfinished run"
+        raise UserError(f"out_dir={base}: holds {what}; add --resume to continue it or --overwrite to delete it")
+    return run
+
+
+def _next_free(base: Path) -> RunDir:
+    number = 1
+    while True:
+        path = _numbered(base, number)
+        number += 1
+        if path.exists() and (not path.is_dir() or _used(path)):
+            continue
+        try:
+            run = _hold(path)
+        except TryAgain:
+            continue
+        if _used(path):  # another process took it between the look and the lock, and has ended since
+            run.release()
+            continue
+        if path != base:
+            run.notices.append(f"{base} is used: this run goes to {path}")
+        return run
+
+
+def _resume(base: Path, explicit: bool, max_iters: int) -> RunDir:
+    runs = [path for path in ([base] if explicit else _family(base)) if path.is_dir() and _used(path)]
+    if not runs:
+        run = _hold(base)
+        run.notices.append(f"{base} holds no run to resume: starting a new one")
+        return run
+    for path in runs:
+        _require_run(path, "there is nothing to resume")
+    completed = {path: done for path in runs if (done := finished(path)) and done["iter"] >= max_iters}
+    unfinished = [path for path in runs if path not in completed]
+    if unfinished:
+        run = _hold(unfinished[-1])
+        run.resumed = True
+        return run
+    run = _hold(runs[-1])
+    run.finished = completed[runs[-1]].get("summary") or {}
+    return run
+
+
+def _family(base: Path) -> list[Path]:
+    """X, X-2, X-3, ... that exist, by number."""
+    pattern = re.compile(re.escape(base.name) + r"(?:-(\d+))?")
+    names = os.listdir(base.parent) if base.parent.is_dir() else []
+    found = [(int(match[1] or 1), name) for name in names if (match := pattern.fullmatch(name))]
+    return [base.parent / name for number, name in sorted(found) if _numbered(base, number).name == name]
+
+
+def _numbered(base: Path, number: int) -> Path:
+    return base if number == 1 else base.with_name(f"{base.name}-{number}")
+
+
+def _used(path: Path) -> bool:
+    return any(name != LOCK and not TEMPORARY.fullmatch(name) for name in os.listdir(path))
+
+
+def _require_run(path: Path, otherwise: str) -> None:
+    if not is_run(path):
+        raise UserError(f"out_dir={path}: holds files that are not a run's; {otherwise}")
+
+
+def _hold(path: Path) -> RunDir:
+    """Make the folder if it is not there, and lock it for the life of this process."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"out_dir={path}: is a file; give the name of a folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    notices = []
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip() or "another process"
+        os.close(fd)
+        raise TryAgain(f"out_dir={path}: in use by {holder}; wait for it to end or choose another out_dir") from None
+    except OSError as error:
+        notices.append(f"{path}: this disk cannot lock ({error.strerror}): do not start a second run here")
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()}\n".encode("ascii", "replace"), 0)
+    return RunDir(path, fd, notices=notices)
+
+
+def _clear(path: Path) -> None:
+    """Delete a run's files, and only those; links are removed, never followed."""
+    if not _used(path):
+        return
+    _require_run(path, "--overwrite deletes runs only")
+    ours = [name for name in os.listdir(path) if OURS.fullmatch(name)]
+    for name in sorted(ours, key=lambda name: name == CONFIG):  # last: a kill halfway leaves a folder we still know
+        if stat.S_ISDIR((path / name).lstat().st_mode):
+            shutil.rmtree(path / name)
+        else:
+            (path / name).unlink()

@@ -1,0 +1,159 @@
+"""The recorder behind ``train --json``: it adds up what the run did, over every process that worked on it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gptmill.events import Event
+from gptmill.track.jsonl import read_events
+from gptmill.track.records import record
+
+LARGEST_GAP = 1_000_000  # missing step records; a line that claims more was damaged
+
+
+def peak_host_memory() -> int:
+    """Largest resident size of this process so far [bytes]."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Summary:
+    """Folds events into one dict; starts from what metrics.jsonl already tells of earlier processes.
+
+    Args:
+        weights_sha256: called when the summary is asked for.
+        peak_memory: bytes; the device's where there is one, else the process's.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        params: int,
+        flops_per_token: int,
+        weights_sha256: Callable[[], str],
+        peak_memory: Callable[[], int] = peak_host_memory,
+    ) -> None:
+        self._run_dir = run_dir
+        self._fixed = {"params": params, "flops_per_token": flops_per_token}
+        self._weights_sha256 = weights_sha256
+        self._peak_memory = peak_memory
+        self._fold = Fold()
+        for fields in read_events(run_dir):
+            self._fold.add(fields)
+
+    def __call__(self, event: Event) -> Iterable[Event]:
+        fields = record(event)
+        if fields is not None:
+            self._fold.add(fields)
+        return []
+
+    def result(self) -> dict[str, Any]:
+        """The contract's keys; a number that is not known (no evaluation, no step) is None."""
+        fold = self._fold
+        best = fold.best_val_loss
+        return {
+            "run_dir": str(self._run_dir),
+            "iters": fold.iters,
+            "tokens": fold.tokens,
+            "seconds": fold.seconds,
+            "tokens_per_second": fold.tokens_per_second,
+            "mfu": None,
+            "peak_memory": self._peak_memory(),
+            "final_train_loss": fold.final_train_loss,
+            "best_val_loss": best,
+            "perplexity": math.exp(best) if best is not None and best < 700 else None,
+            "weights_sha256": self._weights_sha256(),
+            **self._fixed,
+        }
+
+
+class Fold:
+    """What a sequence of records adds up to. A run_started at step i forgets every step after i: they come again."""
+
+    def __init__(self) -> None:
+        # Step i + 1 is at [i], in 8 bytes each, for runs of millions of steps; NaN where a record was lost.
+        self._seconds, self._tokens, self._losses = array("d"), array("d"), array("d")
+        self._first_steps: set[int] = set()  # indices: the first step of each process
+        self._evals: dict[int, float] = {}
+
+    def add(self, fields: dict[str, Any]) -> None:
+        """Take one record; what a damaged line lacks counts as unknown."""
+        match fields["event"]:
+            case "run_started":
+                self._forget_from(fields["iter"])
+                self._first_steps.add(fields["iter"])
+            case "step_done":
+                self._add_step(fields)
+            case "eval_done" if not math.isnan(_number(fields.get("val_loss"))):
+                self._evals[fields["iter"]] = fields["val_loss"]
+
+    @property
+    def iters(self) -> int:
+        return len(self._seconds)
+
+    @property
+    def tokens(self) -> int:
+        return int(sum(n for n in self._tokens if not math.isnan(n)))
+
+    @property
+    def seconds(self) -> float:
+        """Training time. The first step of a process may compile, so it counts no more than a median step."""
+        typical = median(self._seconds[i] for i in self._steady()) if self.iters else 0.0
+        return sum(
+            min(seconds, typical) if i in self._first_steps else seconds
+            for i, seconds in enumerate(self._seconds)
+            if not math.isnan(seconds)
+        )
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        speeds = [self._tokens[i] / self._seconds[i] for i in self._steady() if self._seconds[i] > 0]
+        return median(speeds) if speeds else None
+
+    @property
+    def final_train_loss(self) -> float | None:
+        return self._losses[-1] if self._losses and not math.isnan(self._losses[-1]) else None
+
+    @property
+    def best_val_loss(self) -> float | None:
+        return min(self._evals.values(), default=None)
+
+    def _add_step(self, fields: dict[str, Any]) -> None:
+        index = fields["iter"] - 1
+        if index < self.iters:
+            self._forget_from(index)
+        lost = index - self.iters
+        if lost > LARGEST_GAP:
+            return
+        for column, key, unit in (
+            (self._seconds, "time_ms", 1e3),
+            (self._tokens, "tokens", 1),
+            (self._losses, "loss", 1),
+        ):
+            column.extend([math.nan] * lost)
+            column.append(_number(fields.get(key)) / unit)
+
+    def _forget_from(self, index: int) -> None:
+        """Drop the steps at ``index`` and beyond; an evaluation at iter i comes before step i + 1, which is at [i]."""
+        for column in (self._seconds, self._tokens, self._losses):
+            del column[index:]
+        self._first_steps = {i for i in self._first_steps if i < index}
+        self._evals = {i: loss for i, loss in self._evals.items() if i <= index}
+
+    def _steady(self) -> list[int]:
+        """Indices of steps that are not the first of a process, or of all when there are no others."""
+        known = [i for i, seconds in enumerate(self._seconds) if not math.isnan(seconds)]
+        return [i for i in known if i not in self._first_steps] or known or [0]
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan

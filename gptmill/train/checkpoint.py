@@ -1,0 +1,198 @@
+"""Save a TrainState so that a kill at any instant leaves a good checkpoint, and restore it bit for bit.
+
+Commit order: write into a temporary folder, fsync each file and the folder, rename, fsync the parent, read back.
+Tensors are safetensors and the rest is JSON: nothing in a checkpoint can execute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from
+from safetensors.torch import save as bytes_from
+from torch import Tensor, nn
+
+from gptmill import durable, units
+from gptmill.errors import CheckpointError, GptmillError
+from gptmill.train import manifest as manifests
+from gptmill.train.facts import compare
+from gptmill.train.manifest import MANIFEST, Manifest, newest_good
+from gptmill.train.state import TrainState
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    path: Path
+    seconds: float
+    n_bytes: int
+
+
+def save(run_dir: Path, state: TrainState, facts: dict[str, Any], *, best: bool = False) -> SavedCheckpoint:
+    """Commit the state as ``checkpoints/step_<iter>`` and prove it by reading it back.
+
+    Args:
+        facts: JSON values that tell what this run is; compared on resume (facts.py).
+
+    Raises:
+        GptmillError: it could not be written. Older checkpoints are untouched and nothing half-written stays; the
+            message names the path, the system's reason and the free space.
+    """
+    began = time.perf_counter()
+    parent = run_dir / "checkpoints"
+    target = parent / manifests.step_name(state.iter)
+    members = {
+        "model.safetensors": bytes_from(_weights(state.model)),
+        "optimizer.safetensors": bytes_from(_moments(state)),
+        "state.json": durable.canonical_json(_numbers(state)),
+    }
+    files = {name: manifests.fingerprint(data) for name, data in members.items()}
+    members[MANIFEST] = manifests.encode(Manifest(state.iter, best, files, facts))
+    try:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _commit(target, members)
+    except OSError as error:
+        raise GptmillError(f"{target}: not saved: {error.strerror or error}{_room(parent)}") from error
+    problems = manifests.verify(target)
+    if problems:
+        raise GptmillError(*(f"{problem}, read back just after it was written" for problem in problems))
+    return SavedCheckpoint(target, time.perf_counter() - began, sum(map(len, members.values())))
+
+
+def load(path: Path, state: TrainState) -> None:
+    """Put a checkpoint into a state built for the same shape, bit for bit. Param-group numbers stay the plan's.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or holds other tensors than the model has.
+    """
+    manifest = manifests.read_manifest(path)
+    data = {name: manifests.read_member(path, name, manifest) for name in manifests.MEMBERS}
+    try:
+        weights, moments = tensors_from(data["model.safetensors"]), tensors_from(data["optimizer.safetensors"])
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not safetensors: {error}") from error
+    numbers = json.loads(data["state.json"])
+    _restore_weights(path, state.model, weights)
+    _restore_moments(path, state, moments)
+    if state.scaler is not None and numbers["scaler"]:
+        state.scaler.load_state_dict(numbers["scaler"])
+    state.iter, state.sequences, state.tokens = numbers["iter"], numbers["sequences"], numbers["tokens"]
+    state.best_val_loss, state.evaluated = numbers["best_val_loss"], numbers["evaluated"]
+
+
+def resume(run_dir: Path, state: TrainState, facts: dict[str, Any]) -> list[str]:
+    """Continue from the newest good checkpoint; returns sentences a person should see.
+
+    Without any checkpoint the state stays as it is, and the sentence says so.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none can be used.
+        UserError: the checkpoint belongs to another model, dataset or optimizer; one line names the keys.
+    """
+    path, problems = newest_good(run_dir)
+    if path is None and problems:
+        raise CheckpointError(*problems, f"{run_dir}: no usable checkpoint; --overwrite starts this run again")
+    if path is None:
+        return [f"{run_dir} has no checkpoint yet: starting from scratch"]
+    notices = problems + compare(manifests.read_manifest(path).facts, facts, path)
+    load(path, state)
+    return [*notices, f"resumed from {path}"]
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 over the sorted parameter names, each followed by its raw bytes: equal only for bit-equal weights."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(_weights(model).items()):
+        digest.update(name.encode())
+        digest.update(weight.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters by name on the CPU; tied ones appear once, under their first name."""
+    return {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
+
+
+def _moments(state: TrainState) -> dict[str, Tensor]:
+    """Optimizer state as ``{parameter name}.{exp_avg, ...}``; numbering by position would depend on the groups."""
+    return {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, weight in state.model.named_parameters()
+        for key, value in state.optimizer.state.get(weight, {}).items()
+    }
+
+
+def _numbers(state: TrainState) -> dict[str, Any]:
+    return {
+        "iter": state.iter,
+        "sequences": state.sequences,
+        "tokens": state.tokens,
+        "best_val_loss": state.best_val_loss,
+        "evaluated": state.evaluated,
+        "scaler": state.scaler.state_dict() if state.scaler is not None else None,
+    }
+
+
+def _restore_weights(path: Path, model: nn.Module, saved: dict[str, Tensor]) -> None:
+    mine = dict(model.named_parameters())
+    other = sorted(name for name in saved.keys() | mine.keys() if not _same_kind(saved.get(name), mine.get(name)))
+    if other:
+        raise CheckpointError(f"{path}: {len(other)} tensors do not fit the model, the first is {other[0]}")
+    with torch.no_grad():
+        for name, weight in mine.items():
+            weight.copy_(saved[name])
+
+
+def _same_kind(saved: Tensor | None, mine: Tensor | None) -> bool:
+    return saved is not None and mine is not None and saved.shape == mine.shape and saved.dtype == mine.dtype
+
+
+def _restore_moments(path: Path, state: TrainState, saved: dict[str, Tensor]) -> None:
+    names = {weight: name for name, weight in state.model.named_parameters()}
+    settled = state.optimizer.state_dict()
+    ordered = [names[weight] for group in state.optimizer.param_groups for weight in group["params"]]
+    position = {name: i for i, name in enumerate(ordered)}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for full_name, value in saved.items():
+        name, key = full_name.rsplit(".", 1)
+        if name not in position:
+            raise CheckpointError(f"{path}: holds {full_name}, which this optimizer does not update")
+        moments.setdefault(position[name], {})[key] = value.clone()  # views of the file are not aligned
+    if moments and len(moments) != len(position):
+        raise CheckpointError(f"{path}: holds the optimizer state of {len(moments)} of {len(position)} parameters")
+    state.optimizer.load_state_dict({"state": moments, "param_groups": settled["param_groups"]})
+
+
+def _commit(target: Path, members: dict[str, bytes]) -> None:
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    aside: Path | None = None
+    try:
+        for name, data in members.items():
+            durable.create(fresh / name, data)
+        durable.sync_folder(fresh)
+        if os.path.lexists(target):  # a damaged one that this run went back behind
+            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+            os.rename(target, aside / "old")
+        os.rename(fresh, target)
+        durable.sync_folder(target.parent)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def _room(folder: Path) -> str:
+    try:
+        return f" ({units.size(durable.free_bytes(folder))} free on this disk)"
+    except OSError:
+        return ""

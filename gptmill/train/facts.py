@@ -1,0 +1,84 @@
+"""What a run is, recorded with every checkpoint, and what a difference means when it continues."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gptmill
+from gptmill.errors import UserError
+from gptmill.plan.types import DataFacts, Plan
+
+# How the same weights are computed, never which weights there are.
+FREE_SHAPE_KEYS = ("dropout", "attention_backend")
+
+
+def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
+    """Collect the facts to be saved; call it after threads and device are set.
+
+    Returns:
+        ``must_match``: keys that make a checkpoint unusable for another run.
+        ``bits``: keys that, when changed, keep the run valid but not bit for bit the same.
+    """
+    shape = asdict(plan.shape)
+    return {
+        "must_match": {
+            **{key: value for key, value in shape.items() if key not in FREE_SHAPE_KEYS},
+            "optimizer": plan.optimizer,
+            "data_sha256": data.sha256,
+            "tokenizer": data.tokenizer,
+        },
+        "bits": {
+            **{key: shape[key] for key in FREE_SHAPE_KEYS},
+            "sampling": plan.sampling,
+            "seed": plan.seed,
+            "effective_batch_size": plan.effective_batch_size,
+            "batch_size": plan.batch_size,
+            "world_size": plan.world_size,
+            "dtype": plan.dtype,
+            "compile": plan.compile,
+            "device": plan.device,
+            "device_name": plan.device_name,
+            "gptmill": gptmill.__version__,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        },
+    }
+
+
+def compare(saved: dict[str, Any], mine: dict[str, Any], path: Path) -> list[str]:
+    """Hold a checkpoint's facts against this run's; returns at most one sentence, on what breaks bit-equality.
+
+    Raises:
+        UserError: the checkpoint is of another model, dataset or optimizer.
+    """
+    # None is "not known" (a bare .bin has no hash): it proves nothing, so it refuses nothing.
+    other = [
+        change
+        for change, before, now in _changes(saved.get("must_match", {}), mine.get("must_match", {}))
+        if before is not None and now is not None
+    ]
+    if other:
+        raise UserError(
+            f"{path}: saved by a different run: {', '.join(other)}; set them back, or start a new run in another out_dir"
+        )
+    moved = [change for change, _, _ in _changes(saved.get("bits", {}), mine.get("bits", {}))]
+    return [f"not bit for bit: {', '.join(moved)}"] if moved else []
+
+
+def _changes(saved: dict[str, Any], mine: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Each key that differs: ('threads 2 -> 1', 2, 1)."""
+    return [
+        (f"{key} {_short(saved.get(key))} -> {_short(mine.get(key))}", saved.get(key), mine.get(key))
+        for key in {**saved, **mine}
+        if saved.get(key) != mine.get(key)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:12] + "..."
