@@ -72,7 +72,9 @@ class Shuffle:
     def __init__(self, windows: Windows, seed: int, stream: str) -> None:
         self._windows = windows
         self._seed, self._stream = seed, stream
-        self._epoch: tuple[int, np.ndarray] | None = None  # (epoch, order); the pair is replaced whole, so threads agree
+        self._epoch: tuple[int, np.ndarray] | None = (
+            None  # (epoch, order); the pair is replaced whole, so threads agree
+        )
 
     def offsets(self, first: int, count: int) -> np.ndarray:
         n = self._windows.n_windows

@@ -113,4 +113,6 @@ def _missing(folder: Path, name: str) -> str:
     prepare = f"gptmill prepare --input FILE_OR_DIR --name {name}"
     if name in CORPORA or name == "openwebtext":  # openwebtext is the schema's default
         prepare = f"gptmill prepare --dataset {name}"
-    return f"{folder}: no prepared dataset here; run `{prepare}`, or train at once on text you have: `gptmill train quick`"
+    return (
+        f"{folder}: no prepared dataset here; run `{prepare}`, or train at once on text you have: `gptmill train quick`"
+    )

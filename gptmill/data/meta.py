@@ -1,8 +1,8 @@
 """meta.json: what a dataset folder promises about its token files. Readable without numpy, so that a plan starts at once.
 
-    data/<name>/train.bin  val.bin     raw little-endian uint16 or uint32 ids, nothing else
-                meta.json              this header
-                tokenizer/             all that is needed to encode and decode
+data/<name>/train.bin  val.bin     raw little-endian uint16 or uint32 ids, nothing else
+            meta.json              this header
+            tokenizer/             all that is needed to encode and decode
 """
 
 from __future__ import annotations

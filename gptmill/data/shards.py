@@ -54,7 +54,7 @@ class SplitWriter:
         assert low >= 0 and high < self._vocab_size, f"tokenizer emitted id {low if low < 0 else high}"
         self._max_id = max(self._max_id, high)
         self.tokens += len(ids)
-        data = memoryview(ids.astype(self._dtype, copy=False)).cast("B")
+        data = np.ascontiguousarray(ids, self._dtype).view(np.uint8).data
         self._file.write(data)
         while len(data):
             part, data = data[: self._room], data[self._room :]
@@ -127,7 +127,7 @@ class Tokens:
     def _verify_block(self, block: int) -> None:
         start = block * self._block_tokens
         data = self.ids[start : start + self._block_tokens]
-        if hashlib.sha256(memoryview(data).cast("B")).hexdigest() != self._sha256[block]:
+        if hashlib.sha256(data.view(np.uint8).data).hexdigest() != self._sha256[block]:
             raise DataError(
                 f"{self.path}: block {block} (from byte {start * self.ids.itemsize}) is damaged: its SHA-256 is not the "
                 f"one in meta.json; restore the file or prepare the dataset again with --overwrite"

@@ -44,7 +44,9 @@ class TextFiles:
         skipped: files that were left out when the list was made, for the report.
     """
 
-    def __init__(self, files: list[tuple[Path, str]], description: str, errors: str = "strict", skipped: int = 0) -> None:
+    def __init__(
+        self, files: list[tuple[Path, str]], description: str, errors: str = "strict", skipped: int = 0
+    ) -> None:
         self._files = files
         self._errors = errors
         self.description = description
@@ -81,7 +83,9 @@ class TextFiles:
             except UnicodeDecodeError as error:
                 if self._errors == "strict":
                     line += data.count(b"\n", 0, error.start)
-                    raise DataError(_not_utf8(f"{path}:{line}: byte {offset + error.start}", data[error.start])) from None
+                    raise DataError(
+                        _not_utf8(f"{path}:{line}: byte {offset + error.start}", data[error.start])
+                    ) from None
                 text, used = codecs.utf_8_decode(data, "replace", not chunk)
                 self.replaced += text.count("\ufffd") - data[:used].count("\ufffd".encode())
             yield text
@@ -95,7 +99,9 @@ class TextFiles:
             number += 1
             where = f"{path}:{number}"
             if len(raw) > LONGEST_LINE:
-                raise DataError(f"{where}: longer than {LONGEST_LINE >> 20} MiB; one JSON document a line, at most that long")
+                raise DataError(
+                    f"{where}: longer than {LONGEST_LINE >> 20} MiB; one JSON document a line, at most that long"
+                )
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             if raw.strip():
@@ -120,7 +126,9 @@ class TextFiles:
             text.encode()
         except UnicodeEncodeError as error:
             if self._errors == "strict":
-                raise DataError(f"{where}: character {error.start} is half a surrogate pair; --errors replace") from None
+                raise DataError(
+                    f"{where}: character {error.start} is half a surrogate pair; --errors replace"
+                ) from None
             whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             self.replaced += whole.count("\ufffd") - text.count("\ufffd")
             return whole

@@ -38,7 +38,9 @@ def stdlib_files(root: Path | None = None) -> TextFiles:
             except (OSError, UnicodeDecodeError):
                 skipped += 1
     if not files:
-        raise DataError(f"{root}: this Python came without its source files; use your own text: gptmill prepare --input")
+        raise DataError(
+            f"{root}: this Python came without its source files; use your own text: gptmill prepare --input"
+        )
     files.sort(key=lambda file: file[1])
     description = f"Python {platform.python_version()} standard library, {len(files)} source files"
     return TextFiles(files, description, skipped=skipped)

@@ -57,7 +57,9 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
             raise ValueError(f"kind must be one of {', '.join(TOKENIZERS)}")
         return TOKENIZERS[body["kind"]].loaded(folder, body)
     except FileNotFoundError as error:
-        raise DataError(f"{error.filename}: missing; prepare the dataset again, or copy its tokenizer folder here") from None
+        raise DataError(
+            f"{error.filename}: missing; prepare the dataset again, or copy its tokenizer folder here"
+        ) from None
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -44,7 +44,7 @@ class BpeTokenizer:
         if len(ranks) != len(self._pieces):
             raise ValueError(f"{MERGES} learns the same piece twice")
         self._encoding = tiktoken.Encoding(name, pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
-        self.end_of_text = len(self._pieces)
+        self.end_of_text: int | None = len(self._pieces)
         self._pieces.append(END_OF_TEXT.encode())
         self.vocab_size = len(self._pieces)
 

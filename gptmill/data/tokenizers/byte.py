@@ -18,7 +18,7 @@ PIECES = [*(bytes([b]) for b in range(256)), END_OF_TEXT.encode()]
 class ByteTokenizer:
     name = "byte"
     vocab_size = 257
-    end_of_text = 256
+    end_of_text: int | None = 256
 
     def encode(self, text: str) -> list[int]:
         return list(valid(text).encode())

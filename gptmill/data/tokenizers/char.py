@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class CharTokenizer:
     """Args: characters: the vocabulary, in order of its ids."""
 
-    end_of_text = None
     name = "char"
+    end_of_text: int | None = None
 
     def __init__(self, characters: str) -> None:
         import numpy as np

@@ -77,7 +77,9 @@ def _download(name: str, folder: Path) -> None:
             f"or name their folder with --tokenizer FOLDER, or train one here: --tokenizer bpe-4096"
         ) from None
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"tokenizer=gpt2: what {ADDRESS}{name} sent is not GPT-2's file (SHA-256 differs); try again later")
+        raise DataError(
+            f"tokenizer=gpt2: what {ADDRESS}{name} sent is not GPT-2's file (SHA-256 differs); try again later"
+        )
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         file.write(content)
     os.replace(file.name, folder / name)

@@ -1,0 +1,226 @@
+"""Text in, token shards out: two passes in bounded memory, the same bytes every time.
+
+The first pass (``survey.py``) measures and fingerprints the text, the second encodes it, a few megabytes at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gptmill.data.meta import Meta, dtype_for, read_meta
+from gptmill.data.staging import publish, staging
+from gptmill.data.survey import Fingerprint, Splitter, Survey, survey
+from gptmill.data.texts import TextFiles
+from gptmill.data.tokenizers import Tokenizer, make_tokenizer, what_it_reads
+from gptmill.errors import DataError, UserError
+
+BATCH_CHARS = 4 * 2**20  # text encoded at once; bounds memory and keeps the threads busy
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What was made; the first six are the keys of ``prepare --json``.
+
+    Args:
+        sha256: fingerprint of the tokens, as in meta.json.
+        reused: the folder held this very dataset already.
+        skipped: files left out; replaced: places that were not UTF-8 and became U+FFFD.
+    """
+
+    train_tokens: int
+    val_tokens: int
+    vocab_size: int
+    dtype: str
+    sha256: str
+    seconds: float
+    path: str
+    tokenizer: str
+    source: str
+    reused: bool
+    documents: int
+    characters: int
+    skipped: int
+    replaced: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def prepare(
+    source: TextFiles,
+    out: Path,
+    tokenizer_name: str,
+    val_fraction: float = 0.1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PrepareReport:
+    """Encode a text into ``out/{train,val}.bin`` with meta.json and the tokenizer beside them.
+
+    Args:
+        tokenizer_name: char, byte, bpe-N, gpt2, or a folder with a saved tokenizer.
+        progress: called with (characters done, characters in all).
+
+    Raises:
+        UserError: the request makes no sense, or ``out`` holds another dataset and overwrite is off.
+        DataError: the text is not text, or too short; nothing is left behind.
+    """
+    began = time.perf_counter()
+    if not 0 < val_fraction < 1:
+        raise UserError(f"val_fraction={val_fraction}: must be between 0 and 1 (exclusive); try 0.1")
+    reads = what_it_reads(tokenizer_name)
+    known = make_tokenizer(tokenizer_name) if reads == "nothing" else None
+    with staging(out) as aside:
+        found = survey(source, reads)
+        if not found.characters:
+            raise DataError(f"{source.description}: holds no text")
+        options = {
+            "val_fraction": val_fraction,
+            "replaced": source.replaced,
+            "tokenizer_sha256": _fingerprint(known, aside) if known else None,
+        }
+        name = known.name if known else tokenizer_name
+        meta = _same_dataset(out, found, name, options)
+        reused = meta is not None and _is_whole(out) and not overwrite
+        if not reused:
+            if meta is None and not overwrite and ((out / "meta.json").exists() or (out / "train.bin").exists()):
+                raise UserError(
+                    f"{out}: holds another dataset already; --overwrite replaces it, --name NAME keeps both"
+                )
+            tokenizer = known or _learned(tokenizer_name, reads, found, val_fraction)
+            meta = _write(source, aside, tokenizer, found, options, progress)
+            publish(aside)
+    assert meta is not None
+    return PrepareReport(
+        train_tokens=meta.train.tokens,
+        val_tokens=meta.val.tokens,
+        vocab_size=meta.vocab_size,
+        dtype=meta.dtype,
+        sha256=meta.sha256,
+        seconds=time.perf_counter() - began,
+        path=str(out),
+        tokenizer=meta.tokenizer,
+        source=meta.source,
+        reused=reused,
+        documents=found.documents,
+        characters=found.characters,
+        skipped=source.skipped,
+        replaced=source.replaced,
+    )
+
+
+def _write(
+    source: TextFiles,
+    aside: Path,
+    tokenizer: Tokenizer,
+    found: Survey,
+    options: dict[str, Any],
+    progress: Progress | None,
+) -> Meta:
+    """The second pass: every member of the dataset into the staging folder."""
+    import numpy as np
+
+    from gptmill.data.shards import SplitWriter
+
+    dtype = dtype_for(tokenizer.vocab_size)
+    seen = Fingerprint()
+    done = 0
+    with (
+        SplitWriter(aside / "train.bin", dtype, tokenizer.vocab_size) as train,
+        SplitWriter(aside / "val.bin", dtype, tokenizer.vocab_size) as val,
+    ):
+        splitter = Splitter(found, options["val_fraction"])
+        for batch in _batches(source, splitter, seen, tokenizer.end_of_text is None and found.documents > 1):
+            encoded = tokenizer.encode_batch([text for _, text, _ in batch])
+            for writer, split in ((train, "train"), (val, "val")):
+                parts = []
+                for (where, _, last), ids in zip(batch, encoded):
+                    if where == split:
+                        parts.append(ids)
+                        if last and tokenizer.end_of_text is not None and found.documents > 1:
+                            parts.append(np.array([tokenizer.end_of_text], dtype=np.uint32))
+                writer.append(np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint32))
+            done += sum(len(text) for _, text, _ in batch)
+            if progress:
+                progress(min(done, found.characters), found.characters)
+        splits = train.finish(), val.finish()
+    if seen.hexdigest() != found.sha256:
+        raise DataError(f"{source.description}: changed while it was being read; prepare again when it is at rest")
+    if not all(split.tokens for split in splits):
+        raise DataError(f"{source.description}: too short to have a training and a validation part; add text")
+    meta = Meta(tokenizer.name, tokenizer.vocab_size, dtype, *splits, source.description, found.sha256, options)
+    (aside / "tokenizer").mkdir()
+    tokenizer.save(aside / "tokenizer")
+    (aside / "meta.json").write_text(meta.dumps(), encoding="utf-8")
+    return meta
+
+
+def _batches(
+    source: TextFiles, splitter: Splitter, seen: Fingerprint, break_lines: bool
+) -> Iterator[list[tuple[str, str, bool]]]:
+    """(split, text, ends a document) in order, about BATCH_CHARS characters at a time."""
+    batch: list[tuple[str, str, bool]] = []
+    size = 0
+    for piece in source.pieces():
+        seen.add(piece)
+        for split, text in splitter.parts(piece):
+            if break_lines and piece.last and not text.endswith("\n"):
+                text += "\n"  # the tokenizer has no end-of-text: a line break keeps documents apart
+            batch.append((split, text, piece.last))
+            size += len(text)
+        if size >= BATCH_CHARS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _learned(name: str, reads: str, found: Survey, val_fraction: float) -> Tokenizer:
+    """char sees every character, as nanoGPT's; a BPE vocabulary is learned from training text only."""
+    if reads == "all":
+        return make_tokenizer(name, [found.alphabet])
+    splitter = Splitter(found, val_fraction)
+    return make_tokenizer(
+        name, [text for piece in found.sample for split, text in splitter.parts(piece) if split == "train"]
+    )
+
+
+def _same_dataset(out: Path, found: Survey, name: str, options: dict[str, Any]) -> Meta | None:
+    """The header in ``out`` if it describes what is being asked for, or None."""
+    try:
+        meta = read_meta(out)
+    except DataError:
+        return None
+    same = meta and (meta.source_sha256, meta.tokenizer, meta.options) == (found.sha256, name, options)
+    return meta if same else None
+
+
+def _is_whole(out: Path) -> bool:
+    """False after an exchange that was cut short; then the same dataset may be written again without asking."""
+    from gptmill.data.shards import open_tokens
+    from gptmill.data.tokenizers import load_tokenizer
+
+    try:
+        for name in ("train.bin", "val.bin"):
+            open_tokens(out / name).verify_all()
+        load_tokenizer(out / "tokenizer")
+    except DataError:
+        return False
+    return True
+
+
+def _fingerprint(tokenizer: Tokenizer, aside: Path) -> str:
+    folder = aside / "fingerprint"
+    folder.mkdir()
+    tokenizer.save(folder)
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        path.unlink()
+    folder.rmdir()
+    return digest.hexdigest()
