@@ -13,6 +13,8 @@ from gptmill import units
 from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import dataset_folder
 from gptmill.data.prepare import PrepareReport
+from gptmill.data.prepare import prepare as prepare_text
+from gptmill.data.texts import text_files
 from gptmill.errors import UserError
 from gptmill.registry import nearest
 
@@ -78,8 +80,6 @@ def prepare_known(dataset: str, data_dir: str) -> PrepareReport:
 def _prepare_corpus(
     dataset: str, out: Path, tokenizer: str | None, val_fraction: float | None, overwrite: bool
 ) -> PrepareReport:
-    from gptmill.data.prepare import prepare as run
-
     if dataset not in CORPORA:
         raise UserError(
             f"--dataset {dataset}: this version knows {', '.join(CORPORA)}{nearest(dataset, CORPORA)}; "
@@ -88,19 +88,16 @@ def _prepare_corpus(
     corpus = CORPORA[dataset]
     fraction = corpus.val_fraction if val_fraction is None else val_fraction
     with _Progress() as progress:
-        return run(corpus.open(), out, tokenizer or corpus.tokenizer, fraction, overwrite, progress)
+        return prepare_text(corpus.open(), out, tokenizer or corpus.tokenizer, fraction, overwrite, progress)
 
 
 def _prepare_input(
     paths: list[Path], out: Path, tokenizer: str | None, val_fraction: float | None, errors: str, overwrite: bool
 ) -> PrepareReport:
-    from gptmill.data.prepare import prepare as run
-    from gptmill.data.texts import text_files
-
     fraction = 0.1 if val_fraction is None else val_fraction
     source = text_files(paths, errors)
     with _Progress() as progress:
-        return run(source, out, tokenizer or TOKENIZER, fraction, overwrite, progress)
+        return prepare_text(source, out, tokenizer or TOKENIZER, fraction, overwrite, progress)
 
 
 class _Progress:

@@ -132,27 +132,12 @@ class Batches:
         return self._windows.gather(self._sampling.offsets(first, count))
 
 
-class FixedBatches:
-    """A fixed set of windows; taking from it never depends on, or disturbs, anything else. ``len()`` is their number."""
+def fixed_batches(tokens: Tokens, block_size: int, seed: int, n: int) -> np.ndarray:
+    """The n evaluation windows of a split, int64 [n, block_size + 1]: the same for every evaluation with this seed.
 
-    def __init__(self, windows: Windows, offsets: np.ndarray) -> None:
-        self._windows = windows
-        self._offsets = offsets
-
-    def __len__(self) -> int:
-        return len(self._offsets)
-
-    def take(self, first: int, count: int) -> np.ndarray:
-        """Windows first .. first + count - 1 of the set, int64 [up to count, block_size + 1]; fewer at the end."""
-        return self._windows.gather(self._offsets[first : first + count])
-
-
-def fixed_batches(tokens: Tokens, block_size: int, seed: int, n: int) -> FixedBatches:
-    """The n evaluation windows of a split, in text order, the same for every evaluation and every run with this seed.
-
-    They never overlap. Where the split has fewer than n, every window is there once.
+    They never overlap and come in text order. Where the split has fewer than n, every window is there once.
     """
     windows = Windows(tokens, block_size)
     index = np.arange(windows.n_windows, dtype=np.uint64)
     chosen = np.sort(splitmix64(stream_key(seed, "fixed"), index).argsort()[:n])
-    return FixedBatches(windows, chosen * block_size)
+    return windows.gather(chosen * block_size)

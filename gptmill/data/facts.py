@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gptmill.data.corpora import CORPORA
 from gptmill.data.meta import ITEM_BYTES, SPLITS, Meta, read_meta
 from gptmill.errors import DataError, UserError
 from gptmill.plan.types import DataFacts
+
+if TYPE_CHECKING:
+    from gptmill.data.tokenizers import Tokenizer
 
 LLMC_MAGIC = b"\x88\xd8\x34\x01"  # 20240520, little-endian: llm.c's header, which must not be trained on as tokens
 LARGEST_INPUT = 256 * 2**20  # [bytes]; an input.txt beyond this is not read to rebuild a character vocabulary
@@ -53,6 +57,22 @@ def facts_notice(facts: DataFacts) -> str | None:
         f"{facts.path}: token files without meta.json: no hashes to check; the {facts.vocab_size} characters were rebuilt "
         f"from input.txt (meta.pkl is never opened)"
     )
+
+
+def dataset_tokenizer(facts: DataFacts) -> Tokenizer | None:
+    """The tokenizer that made a dataset's ids; None where only the user can know it.
+
+    Raises:
+        DataError: the dataset's tokenizer folder is missing or damaged.
+    """
+    from gptmill.data.tokenizers import load_tokenizer
+    from gptmill.data.tokenizers.char import CharTokenizer
+
+    folder = Path(facts.path)
+    if facts.sha256 is not None:
+        return load_tokenizer(folder / "tokenizer")
+    characters = rebuilt_characters(folder, facts.train_tokens + facts.val_tokens)
+    return CharTokenizer(characters) if characters else None
 
 
 def split_size(path: Path) -> tuple[Meta | None, int]:
