@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from gptmill.train import manifest as manifests
 from gptmill.train.facts import compare
 from gptmill.train.manifest import MANIFEST, Manifest, newest_good
 from gptmill.train.state import TrainState
+
+HOLDERS = ("model", "optimizer", "scaler")  # fields of TrainState that hold tensors, not numbers
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,14 @@ def save(run_dir: Path, state: TrainState, facts: dict[str, Any], *, best: bool 
     began = time.perf_counter()
     parent = run_dir / "checkpoints"
     target = parent / manifests.step_name(state.iter)
+    numbers = _numbers(state)
+    strange = [name for name, value in numbers.items() if isinstance(value, float) and not math.isfinite(value)]
+    if strange:
+        raise GptmillError(f"{target}: not saved: {', '.join(strange)} is not a finite number")
     members = {
         "model.safetensors": bytes_from(_weights(state.model)),
         "optimizer.safetensors": bytes_from(_moments(state)),
-        "state.json": durable.canonical_json(_numbers(state)),
+        "state.json": durable.canonical_json(numbers),
     }
     files = {name: manifests.fingerprint(data) for name, data in members.items()}
     members[MANIFEST] = manifests.encode(Manifest(state.iter, best, files, facts))
@@ -80,13 +87,9 @@ def load(path: Path, state: TrainState) -> None:
         weights, moments = tensors_from(data["model.safetensors"]), tensors_from(data["optimizer.safetensors"])
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not safetensors: {error}") from error
-    numbers = json.loads(data["state.json"])
     _restore_weights(path, state.model, weights)
     _restore_moments(path, state, moments)
-    if state.scaler is not None and numbers["scaler"]:
-        state.scaler.load_state_dict(numbers["scaler"])
-    state.iter, state.sequences, state.tokens = numbers["iter"], numbers["sequences"], numbers["tokens"]
-    state.best_val_loss, state.evaluated = numbers["best_val_loss"], numbers["evaluated"]
+    _restore_numbers(path, state, json.loads(data["state.json"]))
 
 
 def resume(run_dir: Path, state: TrainState, facts: dict[str, Any]) -> list[str]:
@@ -132,14 +135,19 @@ def _moments(state: TrainState) -> dict[str, Tensor]:
 
 
 def _numbers(state: TrainState) -> dict[str, Any]:
-    return {
-        "iter": state.iter,
-        "sequences": state.sequences,
-        "tokens": state.tokens,
-        "best_val_loss": state.best_val_loss,
-        "evaluated": state.evaluated,
-        "scaler": state.scaler.state_dict() if state.scaler is not None else None,
-    }
+    """Every field of TrainState that is a plain number, and the scaler's."""
+    numbers = {field.name: getattr(state, field.name) for field in fields(state) if field.name not in HOLDERS}
+    return {**numbers, "scaler": state.scaler.state_dict() if state.scaler is not None else None}
+
+
+def _restore_numbers(path: Path, state: TrainState, saved: dict[str, Any]) -> None:
+    if saved.keys() != _numbers(state).keys():
+        raise CheckpointError(f"{path / 'state.json'}: holds {', '.join(saved)}; expected {', '.join(_numbers(state))}")
+    scaler = saved.pop("scaler")
+    if state.scaler is not None and scaler:
+        state.scaler.load_state_dict(scaler)
+    for name, value in saved.items():
+        setattr(state, name, value)
 
 
 def _restore_weights(path: Path, model: nn.Module, saved: dict[str, Tensor]) -> None:

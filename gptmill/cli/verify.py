@@ -1,0 +1,68 @@
+"""``gptmill verify``: read every byte of every checkpoint of a run and say which ones can be used."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import Any
+
+from gptmill.errors import CheckpointError, UserError
+from gptmill.train.manifest import steps
+from gptmill.train.manifest import verify as problems_of
+
+
+def verify(*, run: Path, json: bool = False) -> None:
+    """Check the checkpoints of a run against their manifests; exit 4 when none is good.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    json
+        Print one JSON object instead of a table.
+    """
+    if not run.is_dir():
+        raise UserError(f"--run {run}: no such folder")
+    rows = [_row(run, folder) for folder in steps(run)]
+    good = [row["checkpoint"] for row in rows if not row["problems"]]
+    newest = good[-1] if good else None
+    if json:
+        print(json_format.dumps({"run_dir": str(run), "newest_good": newest, "checkpoints": rows}))
+    elif rows:
+        _print_table(rows, newest)
+    if not rows:
+        raise CheckpointError(f"{run}: holds no checkpoint; is it a run folder, and has the run saved yet?")
+    if not good:
+        raise CheckpointError(f"{run}: none of its {len(rows)} checkpoints is good; --overwrite starts the run again")
+
+
+def _row(run: Path, folder: Path) -> dict[str, Any]:
+    files = [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
+    return {
+        "checkpoint": str(folder.relative_to(run)),
+        "bytes": sum(file.stat().st_size for file in files),
+        "best": (run / "best").is_symlink() and (run / "best").resolve() == folder.resolve(),
+        "problems": problems_of(folder),
+    }
+
+
+def _print_table(rows: list[dict[str, Any]], newest: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from gptmill.track.console import printable
+    from gptmill.units import size
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("checkpoint", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for row in rows:
+        words = ["good"]
+        words += ["--resume continues here"] if row["checkpoint"] == newest else []
+        words += ["best validation loss"] if row["best"] else []
+        state = "; ".join(row["problems"] or words)
+        style = "red" if row["problems"] else "green"
+        table.add_row(row["checkpoint"], size(row["bytes"]), Text(printable(state), style=style))
+    Console(highlight=False).print(table)

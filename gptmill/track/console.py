@@ -1,0 +1,177 @@
+"""The recorder a person watches: a progress line on a terminal, plain lines anywhere else. Everything goes to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import unicodedata
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from gptmill import units
+from gptmill.events import CheckpointSaved, EvalDone, Event, Notice, RunDone, RunStarted, StepDone, Stopped
+
+REDRAW_SECONDS = 0.2
+NARROW, WIDE = 40, 120  # columns: what a progress line can shrink to and need not exceed
+
+
+class ConsoleRecorder:
+    """Shows events.
+
+    No thread redraws and the cursor is never hidden, so a process that dies leaves the terminal as it was.
+
+    Args:
+        log_interval: steps between plain lines; a terminal's progress line moves by the clock instead.
+    """
+
+    def __init__(self, log_interval: int, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._utf8 = (getattr(self._stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+        # soft_wrap in print() below: a long path must stay one line, to be copied
+        self._console = Console(file=self._stream, highlight=False, legacy_windows=False)
+        self._log_interval = log_interval
+        self._pace: Pace | None = None
+        self._drawn_at = 0.0
+        self._drawn = False
+
+    def __call__(self, event: Event) -> Iterable[Event]:
+        try:
+            self._show(event)
+        except OSError:  # the terminal went away (ssh drop, closed pipe): the run goes on unseen
+            self._stream = open(os.devnull, "w")  # noqa: SIM115  (lives as long as the process)
+            self._console, self._live = Console(file=self._stream), False
+        return []
+
+    def close(self) -> None:
+        """Leave the progress line standing and move below it."""
+        if self._drawn:
+            self._drawn = False
+            print(file=self._stream)
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._pace = Pace(event.iter, event.max_iters)
+            case StepDone():
+                self._step(event)
+            case EvalDone():
+                mark = " (best so far)" if event.best else ""
+                losses = f"train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
+                self._line(f"step {event.iter}: {losses}{mark}", style="bold")
+            case CheckpointSaved():
+                cost = f"{units.size(event.n_bytes)}, {units.duration(event.seconds)}"
+                self._line(f"step {event.iter}: saved {event.path} ({cost})", style="dim")
+            case Notice():
+                self._line(event.says, style="yellow")
+            case Stopped():
+                self._line(f"step {event.iter}: stopped by signal {event.signal}", style="yellow")
+                self.close()
+            case RunDone():
+                best = "" if event.best_val_loss is None else f", best val loss {event.best_val_loss:.4f}"
+                self._line(f"step {event.iter}: done{best}", style="bold")
+                self.close()
+
+    def _step(self, event: StepDone) -> None:
+        if self._pace is not None:
+            self._pace.step(event)
+        if not self._live:
+            if event.iter % self._log_interval == 0:
+                self._line(plain_step(event))
+        elif self._pace is not None and time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
+            self._drawn_at = time.monotonic()
+            self._draw(self._pace.line(self._width(), self._utf8))
+            self._drawn = True
+
+    def _line(self, text: str, style: str = "") -> None:
+        """One line of text, above the progress line where there is one."""
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._drawn = False
+        self._console.print(Text(self._safe(text), style=style), soft_wrap=True)
+        if self._live:
+            self._drawn_at = 0.0  # the next step draws the progress line again
+
+    def _draw(self, line: str) -> None:
+        self._stream.write(f"\r{self._safe(line)}\x1b[K")
+        self._stream.flush()
+
+    def _safe(self, text: str) -> str:
+        text = printable(text)
+        return text if self._utf8 else text.encode("ascii", "backslashreplace").decode()
+
+    def _width(self) -> int:
+        return max(NARROW, min(WIDE, self._console.width)) - 1  # the last column would wrap on some terminals
+
+
+class Pace:
+    """How fast this process goes and when it will be done, by the wall clock: evaluations and saves included."""
+
+    def __init__(self, first_iter: int, max_iters: int) -> None:
+        self._first_iter = first_iter
+        self._max_iters = max_iters
+        self._began: float | None = None  # after the first step, which may compile
+        self._tokens_per_second = 0.0
+        self._last: StepDone | None = None
+
+    def step(self, event: StepDone) -> None:
+        if self._began is None:
+            self._began = time.monotonic()
+            self._first_iter = event.iter
+        speed = event.tokens / max(event.seconds, 1e-9)
+        # smoothed over about ten steps: a single one jumps too much to be read
+        self._tokens_per_second += (speed - self._tokens_per_second) * (0.1 if self._last else 1.0)
+        self._last = event
+
+    def line(self, width: int, utf8: bool) -> str:
+        """'  120/2000 ━━━╸      loss 4.2302  lr 6.0e-04  22.7k tok/s  ETA 12 min 3 s' in ``width`` columns."""
+        assert self._last is not None and self._began is not None
+        done = f"{self._last.iter:>{len(str(self._max_iters))}}/{self._max_iters} "
+        facts = [
+            f"loss {self._last.loss:.4f}",
+            f"lr {self._last.lr:.1e}",
+            f"{units.count(self._tokens_per_second)} tok/s",
+            f"ETA {self._eta()}",
+        ]
+        while len(done) + len("  ".join(facts)) + 8 > width and len(facts) > 1:
+            facts.pop(1)  # the loss stays; what is left is the nearer to the end the more it matters
+        tail = "  " + "  ".join(facts)
+        room = max(0, min(30, width - len(done) - len(tail)))
+        return (done + bar(self._last.iter / max(1, self._max_iters), room, utf8) + tail)[:width]
+
+    def _eta(self) -> str:
+        assert self._last is not None and self._began is not None
+        steps = self._last.iter - self._first_iter
+        if steps <= 0:
+            return "?"
+        return units.duration((time.monotonic() - self._began) / steps * (self._max_iters - self._last.iter))
+
+
+def plain_step(event: StepDone) -> str:
+    """nanoGPT's line, with speed and rate: 'iter 100: loss 4.2302, time 135.3 ms, 22.7k tok/s, lr 6.0e-04'."""
+    speed = units.count(event.tokens / max(event.seconds, 1e-9))
+    skipped = ", skipped (fp16 overflow)" if event.skipped else ""
+    return (
+        f"iter {event.iter}: loss {event.loss:.4f}, time {event.seconds * 1e3:.1f} ms, {speed} tok/s, "
+        f"lr {event.lr:.1e}{skipped}"
+    )
+
+
+def bar(share: float, width: int, utf8: bool) -> str:
+    """A bar ``width`` columns wide, ``share`` of it filled."""
+    full = round(min(1.0, max(0.0, share)) * width)
+    return "━" * full + "─" * (width - full) if utf8 else "#" * full + "-" * (width - full)
+
+
+def printable(text: str) -> str:
+    """The text with control, direction-changing and unpaired characters written out as escapes.
+
+    Names and samples come from files; raw escapes in them could repaint the terminal or forge a line.
+    """
+    return "".join(
+        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else ascii(char)[1:-1] for char in text
+    )
