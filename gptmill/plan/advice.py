@@ -16,7 +16,7 @@ from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.registry import Registry
 from gptmill.units import count
 
-MANY_EPOCHS = 10  # repeated text is worth little by then: Muennighoff et al. 2023, arXiv:2305.16264, measured 4 as free
+MANY_EPOCHS = 10  # up to 4 repeats are as good as new text, later ones fade: Muennighoff et al. 2023, arXiv:2305.16264
 COMPUTE_OPTIMAL = 20  # tokens per parameter: Hoffmann et al. 2022, arXiv:2203.15556
 HIGH_RATE = 0.01  # GPT-3 peaked at 6e-4 (125M) down to 6e-5 (175B): Brown et al. 2020, arXiv:2005.14165
 
@@ -218,10 +218,10 @@ def many_epochs(run: Situation) -> Advice | None:
     steps = steps_for_epochs(MANY_EPOCHS, windows, plan.effective_batch_size)
     if plan.max_iters <= steps:
         return None
-    return warning(
+    return note(
         "max_iters",
         f"every token is seen {plan.epochs:,.1f} times",
-        "validation loss tends to turn up well before that: watch it, or train on more text",
+        "repeats teach less each time (arXiv:2305.16264), and a model large for its data memorizes: watch val loss",
         f"max_iters={steps}" + (", or dropout=0.1" if plan.shape.dropout == 0 else ""),
     )
 
@@ -288,12 +288,14 @@ def half_precision_without_gain(run: Situation) -> Advice | None:
     if asked == "bfloat16" and not machine.bf16:
         return note("dtype", f"bfloat16 has no fast path on {machine.name}", "it is emulated", "dtype=auto")
     if asked == "float16" and machine.kind == "cpu":
-        return note("dtype", "float16 has no fast path on a CPU", "and it needs loss scaling", "dtype=auto")
+        return note(
+            "dtype", "float16 has no fast path on a CPU", "it is emulated, and needs loss scaling besides", "dtype=auto"
+        )
     if asked == "float16" and machine.bf16:
         return note(
             "dtype",
             "float16 needs loss scaling",
-            f"bfloat16 is as fast on {machine.name} and does not",
+            f"on {machine.name} bfloat16 is as fast and does not",
             "dtype=bfloat16",
         )
     return None
