@@ -1,6 +1,6 @@
 """Dropout whose mask is a pure function of (seed, sequence, layer), not of a random generator's history.
 
-Each training sequence carries a 32-bit key. Hashing the key with the element's index decides what is dropped, so the
+Each training sequence carries a 32-bit key (int32, from gptmill.seeds). Hashing the key with the element's index decides what is dropped, so the
 same sequence is dropped the same way whatever batch, accumulation split, process or device it is computed in, and a
 resumed run needs no generator state. It is also several times faster on a CPU than torch's serial generator.
 """
@@ -16,23 +16,6 @@ def _mix(x: Tensor) -> Tensor:
     x = x.mul_(0x7FEB352D)
     x = x.bitwise_xor_(x >> 15)
     return x.mul_(-0x7B935975)  # 0x846CA68B as a signed 32-bit number
-
-
-def dropout_keys(seed: int, first_sequence: int, count: int, device: torch.device | str = "cpu") -> Tensor:
-    """Keys of ``count`` consecutive training sequences, int32 [count].
-
-    Args:
-        first_sequence: global index of the first one, counted from the start of training.
-    """
-    mask = 0xFFFFFFFF
-    keys = []
-    for sequence in range(first_sequence, first_sequence + count):
-        x = (seed * 0x9E3779B97F4A7C15 + sequence * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF  # splitmix64's finalizer
-        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        x = (x ^ (x >> 31)) & mask
-        keys.append(x - (1 << 32) if x >> 31 else x)
-    return torch.tensor(keys, dtype=torch.int32, device=device)
 
 
 class KeyedDropout(nn.Module):

@@ -17,6 +17,7 @@ from gptmill.model.kernels import ATTENTION
 from gptmill.model.loss import chunked_cross_entropy
 from gptmill.model.norms import NORMS
 from gptmill.model.positions import POSITIONS, Position
+from gptmill.model.precision import matmul_dtype
 from gptmill.shapes import ModelShape
 
 
@@ -88,9 +89,7 @@ class GPT(nn.Module):
     def hidden(self, tokens_BT: Tensor, dropout_keys_B: Tensor | None = None) -> Tensor:
         """Return what the head reads, [B, T, C]."""
         x_BTC = self.drop(self.position(self.wte(tokens_BT)), dropout_keys_B)
-        if torch.is_autocast_enabled(x_BTC.device.type):
-            # the residual stream in the matmuls' precision: half the memory traffic between them
-            x_BTC = x_BTC.to(torch.get_autocast_dtype(x_BTC.device.type))
+        x_BTC = x_BTC.to(matmul_dtype(x_BTC))  # the residual stream in the matmuls' precision: half the memory traffic
         for block in self.blocks:
             x_BTC = block(x_BTC, self.position, dropout_keys_B)
         return self.norm_f(x_BTC)

@@ -49,7 +49,7 @@ class Manual(nn.Module):
         self.future_TT.fill_(-math.inf).triu_(1)
 
     def forward(self, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, keys_B: Tensor | None) -> Tensor:
-        B, H, T, D = q_BHTD.shape
+        T, D = q_BHTD.shape[-2:]
         scores_BHTT = (q_BHTD / math.sqrt(D)) @ k_BHTD.transpose(-2, -1)
         scores_BHTT = scores_BHTT + self.future_TT[:T, :T].to(scores_BHTT.dtype)
         weight_BHTT = self.drop(scores_BHTT.softmax(dim=-1), keys_B)

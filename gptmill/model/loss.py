@@ -14,13 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gptmill.model.precision import matmul_dtype
+
 IGNORE = -100  # targets with this value count for nothing, as in torch.nn.functional.cross_entropy
 
 # Elements of the one logits chunk alive at a time: 64 MiB in float32 on a CPU; a GPU wants larger matmuls: 512 MiB.
 CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**27}
 
 
-def chunked_cross_entropy(hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, chunk_rows: int | None = None) -> Tensor:
+def chunked_cross_entropy(
+    hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, chunk_rows: int | None = None
+) -> Tensor:
     """Mean of ``cross_entropy(hidden @ weight.T, targets)`` over targets that are not IGNORE [nats], float32.
 
     Args:
@@ -35,41 +39,37 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """Computes the gradients during forward; backward only scales them. Second derivatives are not available."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int
-    ) -> Tensor:
-        device = hidden_NC.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_NC.dtype
+    def forward(ctx: Any, hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, rows: int) -> Tensor:
+        dtype = matmul_dtype(hidden_NC)
         accumulate = torch.float64 if dtype == torch.float64 else torch.float32
         want_grad = any(ctx.needs_input_grad[:2])
-        with torch.autocast(device, enabled=False):
-            w_VC = weight_VC.to(dtype)
-            valid_N = targets_N != IGNORE
-            n_valid = valid_N.sum().clamp(min=1)
-            total = torch.zeros((), dtype=accumulate, device=hidden_NC.device)
-            grad_hidden_NC = torch.empty_like(hidden_NC) if want_grad else None
-            grad_weight_VC: Tensor | None = None
-            for start in range(0, hidden_NC.shape[0], rows):
-                chunk = slice(start, start + rows)
-                h_nC, valid_n = hidden_NC[chunk].to(dtype), valid_N[chunk]
-                target_n1 = targets_N[chunk].clamp(min=0).unsqueeze(1)
-                logp_nV = torch.log_softmax(h_nC @ w_VC.T, dim=-1, dtype=accumulate)
-                total -= (logp_nV.gather(1, target_n1).squeeze(1) * valid_n).sum()
-                if grad_hidden_NC is None:
-                    continue
-                # d loss / d logits = softmax - one_hot(target), averaged over the valid positions
-                dlogits_nV = logp_nV.exp_()
-                dlogits_nV.scatter_add_(1, target_n1, torch.full_like(target_n1, -1, dtype=accumulate))
-                d_nV = dlogits_nV.mul_((valid_n / n_valid).unsqueeze(1)).to(dtype)
-                grad_hidden_NC[chunk] = d_nV @ w_VC
-                if grad_weight_VC is None:
-                    grad_weight_VC = (d_nV.T @ h_nC).to(weight_VC.dtype)
-                else:
-                    grad_weight_VC += d_nV.T @ h_nC
+        w_VC = weight_VC.to(dtype)
+        valid_N = targets_N != IGNORE
+        n_valid = valid_N.sum().clamp(min=1)
+        total = torch.zeros((), dtype=accumulate, device=hidden_NC.device)
+        grad_hidden_NC = torch.empty_like(hidden_NC) if want_grad else None
+        grad_weight_VC: Tensor | None = None
+        for start in range(0, hidden_NC.shape[0], rows):
+            chunk = slice(start, start + rows)
+            h_nC, valid_n = hidden_NC[chunk].to(dtype), valid_N[chunk]
+            target_n1 = targets_N[chunk].clamp(min=0).unsqueeze(1)
+            logp_nV = torch.log_softmax(h_nC @ w_VC.T, dim=-1, dtype=accumulate)
+            total -= (logp_nV.gather(1, target_n1).squeeze(1) * valid_n).sum()
+            if grad_hidden_NC is None:
+                continue
+            # d loss / d logits = softmax - one_hot(target), averaged over the valid positions
+            dlogits_nV = logp_nV.exp_()
+            dlogits_nV.scatter_add_(1, target_n1, torch.full_like(target_n1, -1, dtype=accumulate))
+            d_nV = dlogits_nV.mul_((valid_n.to(accumulate) / n_valid).unsqueeze(1)).to(dtype)
+            grad_hidden_NC[chunk] = d_nV @ w_VC
+            if grad_weight_VC is None:
+                grad_weight_VC = (d_nV.T @ h_nC).to(weight_VC.dtype)
+            else:
+                grad_weight_VC += d_nV.T @ h_nC
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         return total / n_valid
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         grad_hidden_NC, grad_weight_VC = ctx.saved_tensors
         return grad_hidden_NC.mul_(grad_loss), grad_weight_VC.mul_(grad_loss), None, None

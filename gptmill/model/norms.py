@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from gptmill.registry import Registry
 
@@ -37,3 +38,7 @@ class RMSNorm(nn.RMSNorm):
 
     def __init__(self, dim: int, *, eps: float, bias: bool) -> None:
         super().__init__(dim, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # with a gain of another dtype torch falls back to a slow, unfused kernel
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)

@@ -64,7 +64,9 @@ class RoPE(Position):
     def reset_parameters(self) -> None:
         half = self.shape.head_dim // 2
         exponent_D = torch.arange(half, dtype=torch.float64) / half
-        angle_TD = torch.outer(torch.arange(self.shape.block_size, dtype=torch.float64), self.shape.rope_theta**-exponent_D)
+        angle_TD = torch.outer(
+            torch.arange(self.shape.block_size, dtype=torch.float64), self.shape.rope_theta**-exponent_D
+        )
         self.cos_TD.copy_(angle_TD.cos())
         self.sin_TD.copy_(angle_TD.sin())
 

@@ -24,7 +24,14 @@ def test_logits_equal_hugging_face(dtype: torch.dtype, bound: float, attention: 
     for p in theirs.parameters():  # large weights, so that a wrong activation or epsilon shows
         torch.nn.init.normal_(p, std=0.3)
     shape = ModelShape(
-        n_layer=3, n_head=4, n_embd=64, block_size=48, vocab_size=130, ffn_dim=256, bias=True, attention_backend=attention
+        n_layer=3,
+        n_head=4,
+        n_embd=64,
+        block_size=48,
+        vocab_size=130,
+        ffn_dim=256,
+        bias=True,
+        attention_backend=attention,
     )
     ours = build(shape, seed=1).to(dtype).eval()
     ours.load_state_dict(gpt2_weights(theirs.state_dict()), strict=True)
