@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,9 @@ def test_a_driver_whose_tool_hangs_or_fails_is_read_from_proc(
     monkeypatch.setattr(nvidia, "PATIENCE", 0.2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     write(tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA A100\nIRQ: 1\n")
+    began = time.monotonic()
     assert nvidia.gpus(tmp_path) == [Gpu("NVIDIA A100", None, (0, 0), index="0")]
+    assert time.monotonic() - began < 10  # a hanging tool is given up on
 
 
 def fake_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

@@ -117,7 +117,9 @@ def test_a_split_shorter_than_one_window_is_a_data_error() -> None:
         make_plan(Config(block_size=32), data=data(train=20), machine=CPU)
 
 
-def test_a_split_of_exactly_one_window_is_enough() -> None:
+def test_a_split_of_exactly_one_window_is_enough_and_one_token_less_is_not() -> None:
+    with pytest.raises(DataError, match=r"val\.bin has 32 tokens"):
+        make_plan(Config(block_size=32), data=data(train=33, val=32), machine=CPU)
     assert make_plan(Config(block_size=32), data=data(train=33, val=33), machine=CPU).train_tokens == 33
 
 
