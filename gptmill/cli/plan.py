@@ -38,7 +38,9 @@ def plan(*argv: Annotated[str, Parameter(allow_leading_hyphen=True)], json: bool
     remarks = [*resolved.notices]
     if data is not None and (remark := facts_notice(data)):
         remarks.append(remark)
-    settled = make_plan(resolved.config, data=data, machine=detect_machine(resolved.config.device))
+    demanded = resolved.origins["device"].startswith("--")
+    machine = detect_machine(resolved.config.device, demanded=demanded)
+    settled = make_plan(resolved.config, data=data, machine=machine, origins=resolved.origins)
     for remark in remarks:
         print(remark, file=sys.stderr)
     if json:

@@ -282,6 +282,19 @@ def snapshot_beyond_the_run(run: Situation) -> Advice | None:
     )
 
 
+@ADVICE.register("device_replaced")
+def device_replaced(run: Situation) -> Advice | None:
+    asked = run.config.device
+    if asked in ("auto", run.plan.device):
+        return None
+    return note(
+        "device",
+        f"the config asks for {asked}, and this run takes {run.plan.device}",
+        f"this machine has no {asked} device",
+        "device=auto",
+    )
+
+
 @ADVICE.register("half_precision_without_gain")
 def half_precision_without_gain(run: Situation) -> Advice | None:
     asked, machine = run.config.dtype, run.machine

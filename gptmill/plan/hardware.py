@@ -20,35 +20,40 @@ DEVICES = ["auto", "cpu", "cuda", "mps"]
 ATTENTION_MANUAL_MAX_CPU = 1024
 
 
-def detect_machine(device: str = "auto", *, root: Path = Path("/")) -> Machine:
+def detect_machine(device: str = "auto", *, demanded: bool = True, root: Path = Path("/")) -> Machine:
     """Describe the device a run would use. Takes milliseconds without a GPU; asks nvidia-smi where there is one.
 
     Args:
         device: auto, cpu, cuda, cuda:N or mps, as in the config; auto prefers cuda, then mps.
+        demanded: False = when this machine has no such device, describe the one auto takes; for a config that was
+            written elsewhere. A flag demands.
         root: where proc/ and sys/ are.
 
     Raises:
-        UserError: the device is not here; names auto.
+        UserError: the demanded device is not here; names auto.
     """
-    match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d+))?", device)
-    if match is None or (match[2] and match[1] != "cuda"):
+    match = re.fullmatch(r"(auto|cpu|mps|cuda)|cuda:([0-9]{1,3})", device)
+    if match is None:
         raise ConfigError(f"device={device}: unknown; one of auto, cpu, cuda, cuda:N, mps{nearest(device, DEVICES)}")
-    kind, index = match[1], int(match[2] or 0)
+    kind, index = match[1] or "cuda", int(match[2] or 0)
+    found = _find(kind, index, root)
+    if found is None and not demanded and index == 0:
+        found = _find("auto", 0, root)
+    if found is None:
+        raise UserError(f"device={device}: not on this machine; try device=auto, which takes what there is")
+    return found
+
+
+def _find(kind: str, index: int, root: Path) -> Machine | None:
     cores = _cores(root)
     if kind in ("auto", "cuda"):
         found = gpus(root)
         if index < len(found):
             gpu = found[index]
             return Machine("cuda", gpu.name, cores, gpu.memory, bf16=gpu.capability >= (8, 0))
-        if kind == "cuda":
-            here = f"only {len(found)} here" if found else "none here"
-            raise UserError(f"device={device}: no such NVIDIA GPU, {here}; try device=auto, which takes what there is")
-    if kind in ("auto", "mps"):
-        if platform.system() == "Darwin" and platform.machine() == "arm64":
-            return Machine("mps", "Apple GPU", cores, _host_memory(root), bf16=False)
-        if kind == "mps":
-            raise UserError("device=mps: needs macOS on Apple silicon; try device=auto, which takes what there is")
-    return _cpu(root, cores)
+    if kind in ("auto", "mps") and platform.system() == "Darwin" and platform.machine() == "arm64":
+        return Machine("mps", "Apple GPU", cores, _host_memory(root), bf16=False)
+    return _cpu(root, cores) if kind in ("auto", "cpu") else None
 
 
 def settle_dtype(dtype: str, machine: Machine) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -20,12 +20,20 @@ from gptmill.shapes import ModelShape
 Settled = TypeVar("Settled")
 
 
-def make_plan(config: Config, *, data: DataFacts | None, machine: Machine, world_size: int = 1) -> Plan:
+def make_plan(
+    config: Config,
+    *,
+    data: DataFacts | None,
+    machine: Machine,
+    world_size: int = 1,
+    origins: Mapping[str, str] | None = None,
+) -> Plan:
     """Settle every number of a run.
 
     Args:
         data: None when the dataset is not prepared; what depends on it is then assumed, and advice says so.
         world_size: devices that share each step.
+        origins: where each key was set; a problem with one from a file or a preset begins with the place.
 
     Raises:
         ConfigError: keys that cannot work together; every problem found, those of the data included.
@@ -47,7 +55,7 @@ def make_plan(config: Config, *, data: DataFacts | None, machine: Machine, world
     sequences = batch.effective_batch_size if batch else 1
     horizon = attempt(lambda: settle_horizon(config, windows=windows, effective_batch_size=sequences))
     attempt(lambda: check_data(config, data))
-    _raise_together(failures)
+    _raise_together(failures, origins or {})
     assert shape and batch and horizon
 
     plan = _assemble(config, data, machine, shape, batch, horizon)
@@ -149,7 +157,7 @@ def _assemble(
         snapshot_interval=config.snapshot_interval,
         checkpoint_minutes=config.checkpoint_minutes,
         keep_last_n_snapshots=config.keep_last_n_snapshots,
-        device=machine.kind if config.device == "auto" else config.device,
+        device=config.device if config.device.split(":")[0] == machine.kind else machine.kind,
         device_name=machine.name,
         device_memory=machine.memory,
         dtype=settle_dtype(config.dtype, machine),
@@ -160,9 +168,15 @@ def _assemble(
     )
 
 
-def _raise_together(failures: list[GptmillError]) -> None:
-    problems = [problem for failure in failures for problem in failure.problems]
+def _raise_together(failures: list[GptmillError], origins: Mapping[str, str]) -> None:
+    problems = [_located(problem, origins) for failure in failures for problem in failure.problems]
     if any(isinstance(failure, ConfigError) for failure in failures):
         raise ConfigError(*problems)
     if failures:
         raise DataError(*problems)
+
+
+def _located(problem: str, origins: Mapping[str, str]) -> str:
+    """Every problem of a key begins with ``key=value``; a flag or a default needs no other place than that."""
+    origin = origins.get(problem.partition("=")[0], "default")
+    return problem if origin == "default" or origin.startswith("--") else f"{origin}: {problem}"

@@ -83,6 +83,7 @@ CASES = {
         {"max_iters": 100, "snapshot_interval": 100},
         "snapshot_interval=20",
     ),
+    "device_replaced": Case("device", {"device": "cuda"}, {"device": "cuda"}, "device=auto", right_machine=AMPERE),
     "half_precision_without_gain": Case(
         "dtype", {"dtype": "bfloat16"}, {"dtype": "bfloat16"}, "dtype=auto", right_machine=CPU_BF16
     ),

@@ -101,7 +101,19 @@ def test_a_device_that_is_not_here_is_refused_naming_auto(machine: Path, device:
         detect_machine(device, root=machine)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "CUDA", "", "auto:1"])
+def test_a_device_that_a_file_asks_for_is_replaced_as_auto_would(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert detect_machine("cuda", demanded=False, root=machine).kind == "cpu"
+    monkeypatch.setattr(hardware, "gpus", lambda _root: [H200])
+    assert detect_machine("mps", demanded=False, root=machine).kind == "cuda"
+    with pytest.raises(UserError, match="device=cuda:1"):  # one particular GPU is a demand wherever it is written
+        detect_machine("cuda:1", demanded=False, root=machine)
+
+
+@pytest.mark.parametrize(
+    "device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "CUDA", "", "auto:1", "cuda:9999", "cuda:\u0661"]
+)
 def test_an_unknown_device_is_refused_naming_the_known_ones(machine: Path, device: str) -> None:
     with pytest.raises(UserError, match=f"device={device}: unknown; one of auto, cpu, cuda, cuda:N, mps"):
         detect_machine(device, root=machine)

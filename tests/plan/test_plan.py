@@ -110,6 +110,13 @@ def test_every_problem_of_every_kind_is_raised_at_once() -> None:
     assert all("\n" not in problem for problem in refused.value.problems)
 
 
+def test_a_problem_from_a_file_begins_with_its_place_and_one_from_a_flag_with_the_key() -> None:
+    origins = {"n_head": "my.py:3", "effective_batch_size": "--effective_batch_size", "block_size": "default"}
+    with pytest.raises(ConfigError) as refused:
+        make_plan(Config(n_head=7, effective_batch_size=50), data=data(), machine=CPU, origins=origins)
+    assert [problem.split("=")[0] for problem in refused.value.problems] == ["my.py:3: n_head", "effective_batch_size"]
+
+
 def test_a_split_shorter_than_one_window_is_a_data_error() -> None:
     with pytest.raises(
         DataError, match=r"train.bin has 20 tokens, needs at least block_size\+1 = 33; try block_size=19"
@@ -131,6 +138,7 @@ def test_an_epoch_without_data_is_a_data_error() -> None:
 def test_an_asked_device_index_is_kept_and_auto_becomes_the_machines() -> None:
     assert make_plan(Config(device="cuda:1"), data=data(), machine=AMPERE).device == "cuda:1"
     assert make_plan(Config(), data=data(), machine=AMPERE).device == "cuda"
+    assert make_plan(Config(device="cuda"), data=data(), machine=CPU).device == "cpu"
 
 
 def test_the_same_wishes_give_an_equal_plan() -> None:
