@@ -32,7 +32,6 @@ class ConsoleRecorder:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._utf8 = (getattr(self._stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
-        # soft_wrap in print() below: a long path must stay one line, to be copied
         self._console = Console(file=self._stream, highlight=False, legacy_windows=False)
         self._log_interval = log_interval
         self._pace: Pace | None = None
@@ -48,10 +47,11 @@ class ConsoleRecorder:
         return []
 
     def close(self) -> None:
-        """Leave the progress line standing and move below it."""
+        """Bring the progress line up to date, leave it standing and go on below it."""
         if self._drawn:
-            self._drawn = False
+            self._draw()
             print(file=self._stream)
+        self._live = self._drawn = False
 
     def _show(self, event: Event) -> None:
         match event:
@@ -69,12 +69,12 @@ class ConsoleRecorder:
             case Notice():
                 self._line(event.says, style="yellow")
             case Stopped():
-                self._line(f"step {event.iter}: stopped by signal {event.signal}", style="yellow")
                 self.close()
+                self._line(f"step {event.iter}: stopped by signal {event.signal}", style="yellow")
             case RunDone():
+                self.close()
                 best = "" if event.best_val_loss is None else f", best val loss {event.best_val_loss:.4f}"
                 self._line(f"step {event.iter}: done{best}", style="bold")
-                self.close()
 
     def _step(self, event: StepDone) -> None:
         if self._pace is not None:
@@ -82,30 +82,29 @@ class ConsoleRecorder:
         if not self._live:
             if event.iter % self._log_interval == 0:
                 self._line(plain_step(event))
-        elif self._pace is not None and time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
-            self._drawn_at = time.monotonic()
-            self._draw(self._pace.line(self._width(), self._utf8))
-            self._drawn = True
+        elif time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
+            self._draw()
 
     def _line(self, text: str, style: str = "") -> None:
         """One line of text, above the progress line where there is one."""
         if self._drawn:
             self._stream.write("\r\x1b[K")
-            self._drawn = False
+        # soft_wrap: a long path stays one line, to be copied
         self._console.print(Text(self._safe(text), style=style), soft_wrap=True)
-        if self._live:
-            self._drawn_at = 0.0  # the next step draws the progress line again
+        if self._drawn:
+            self._draw()
 
-    def _draw(self, line: str) -> None:
-        self._stream.write(f"\r{self._safe(line)}\x1b[K")
+    def _draw(self) -> None:
+        if self._pace is None or self._pace.last is None:
+            return
+        width = max(NARROW, min(WIDE, self._console.width)) - 1  # the last column would wrap on some terminals
+        self._stream.write(f"\r{self._pace.line(width, self._utf8)}\x1b[K")
         self._stream.flush()
+        self._drawn, self._drawn_at = True, time.monotonic()
 
     def _safe(self, text: str) -> str:
         text = printable(text)
         return text if self._utf8 else text.encode("ascii", "backslashreplace").decode()
-
-    def _width(self) -> int:
-        return max(NARROW, min(WIDE, self._console.width)) - 1  # the last column would wrap on some terminals
 
 
 class Pace:
@@ -116,7 +115,7 @@ class Pace:
         self._max_iters = max_iters
         self._began: float | None = None  # after the first step, which may compile
         self._tokens_per_second = 0.0
-        self._last: StepDone | None = None
+        self.last: StepDone | None = None
 
     def step(self, event: StepDone) -> None:
         if self._began is None:
@@ -124,31 +123,31 @@ class Pace:
             self._first_iter = event.iter
         speed = event.tokens / max(event.seconds, 1e-9)
         # smoothed over about ten steps: a single one jumps too much to be read
-        self._tokens_per_second += (speed - self._tokens_per_second) * (0.1 if self._last else 1.0)
-        self._last = event
+        self._tokens_per_second += (speed - self._tokens_per_second) * (0.1 if self.last else 1.0)
+        self.last = event
 
     def line(self, width: int, utf8: bool) -> str:
         """'  120/2000 ━━━╸      loss 4.2302  lr 6.0e-04  22.7k tok/s  ETA 12 min 3 s' in ``width`` columns."""
-        assert self._last is not None and self._began is not None
-        done = f"{self._last.iter:>{len(str(self._max_iters))}}/{self._max_iters} "
+        assert self.last is not None and self._began is not None
+        done = f"{self.last.iter:>{len(str(self._max_iters))}}/{self._max_iters} "
         facts = [
-            f"loss {self._last.loss:.4f}",
-            f"lr {self._last.lr:.1e}",
+            f"loss {self.last.loss:.4f}",
+            f"lr {self.last.lr:.1e}",
             f"{units.count(self._tokens_per_second)} tok/s",
-            f"ETA {self._eta()}",
+            f"ETA {self._eta()}".ljust(16),  # else the bar would grow and shrink with it
         ]
         while len(done) + len("  ".join(facts)) + 8 > width and len(facts) > 1:
             facts.pop(1)  # the loss stays; what is left is the nearer to the end the more it matters
         tail = "  " + "  ".join(facts)
         room = max(0, min(30, width - len(done) - len(tail)))
-        return (done + bar(self._last.iter / max(1, self._max_iters), room, utf8) + tail)[:width]
+        return (done + bar(self.last.iter / max(1, self._max_iters), room, utf8) + tail)[:width]
 
     def _eta(self) -> str:
-        assert self._last is not None and self._began is not None
-        steps = self._last.iter - self._first_iter
+        assert self.last is not None and self._began is not None
+        steps = self.last.iter - self._first_iter
         if steps <= 0:
             return "?"
-        return units.duration((time.monotonic() - self._began) / steps * (self._max_iters - self._last.iter))
+        return units.duration((time.monotonic() - self._began) / steps * (self._max_iters - self.last.iter))
 
 
 def plain_step(event: StepDone) -> str:

@@ -94,12 +94,14 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
+    """One line as a record; None when it is damaged, or unfinished and about to be cut off by the next writer."""
     try:
-        fields = json.loads(line)
+        fields = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
         return None
-    known = isinstance(fields, dict) and isinstance(fields.get("event"), str) and isinstance(fields.get("iter"), int)
-    return fields if known else None
+    if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
+        return None
+    return fields if isinstance(fields.get("iter"), int) and fields["iter"] >= 0 else None
 
 
 def _cut_torn_line(fd: int) -> None:

@@ -107,7 +107,7 @@ class Fold:
     @property
     def seconds(self) -> float:
         """Training time. The first step of a process may compile, so it counts no more than a median step."""
-        typical = median(self._seconds[i] for i in self._steady()) if self.iters else 0.0
+        typical = median([self._seconds[i] for i in self._steady()] or [0.0])
         return sum(
             min(seconds, typical) if i in self._first_steps else seconds
             for i, seconds in enumerate(self._seconds)
@@ -129,10 +129,10 @@ class Fold:
 
     def _add_step(self, fields: dict[str, Any]) -> None:
         index = fields["iter"] - 1
-        if index < self.iters:
+        if 0 <= index < self.iters:
             self._forget_from(index)
         lost = index - self.iters
-        if lost > LARGEST_GAP:
+        if index < 0 or lost > LARGEST_GAP:
             return
         for column, key, unit in (
             (self._seconds, "time_ms", 1e3),
@@ -151,8 +151,9 @@ class Fold:
 
     def _steady(self) -> list[int]:
         """Indices of steps that are not the first of a process, or of all when there are no others."""
-        known = [i for i, seconds in enumerate(self._seconds) if not math.isnan(seconds)]
-        return [i for i in known if i not in self._first_steps] or known or [0]
+        both = enumerate(zip(self._seconds, self._tokens))
+        known = [i for i, (seconds, tokens) in both if not math.isnan(seconds + tokens)]
+        return [i for i in known if i not in self._first_steps] or known
 
 
 def _number(value: Any) -> float:
