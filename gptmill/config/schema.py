@@ -89,7 +89,9 @@ class Config(BaseModel):
     warmup_iters: Natural = key("schedule", 2000, "steps of linear warmup")
     lr_decay_iters: Count | None = key("schedule", None, "step at which min_lr is reached; None = max_iters")
     min_lr: NonNegative | None = key("schedule", None, "floor of the rate; None = learning_rate / 10")
-    min_lr_ratio: Annotated[float, Field(ge=0, le=1)] | None = key("schedule", None, "min_lr as a share of learning_rate")
+    min_lr_ratio: Annotated[float, Field(ge=0, le=1)] | None = key(
+        "schedule", None, "min_lr as a share of learning_rate"
+    )
     decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
 
     eval_interval: Count = key("cadence", 2000, "steps between evaluations; also at the start and the end")

@@ -1,0 +1,60 @@
+"""``gptmill configs``: what ``train NAME`` and ``--preset=NAME`` answer to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gptmill.config.files import FOLDERS, SUFFIXES, Found, packaged
+from gptmill.config.wording import one_line
+
+
+def configs() -> None:
+    """List the named configs and the presets, each with the first line of its own description."""
+    on_disk = [
+        Found(f"{folder}/{entry.name}", Path(entry.path))
+        for folder in FOLDERS
+        if os.path.isdir(folder)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if entry.name.endswith(SUFFIXES) and entry.is_file()
+    ]
+    here = {Path(found.shown).stem for found in on_disk}
+    shipped = [found for found in packaged("configs") if Path(found.shown).stem not in here]
+    _section("Configs: gptmill train NAME", on_disk + shipped)
+    print()
+    _section("Presets: --preset=NAME", packaged("config/presets"))
+
+
+def _section(title: str, files: list[Found]) -> None:
+    print(title)
+    width = max((len(_name(found)) for found in files), default=0)
+    for found in files:
+        print(f"  {_name(found):<{width}}  {first_words(found)}".rstrip())
+
+
+def _name(found: Found) -> str:
+    return one_line(Path(found.shown).stem)
+
+
+def first_words(found: Found) -> str:
+    """The first line of a config's docstring or of its leading comment, '' when it has neither."""
+    try:
+        text = found.source.read_bytes()[:4096].decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
+    for line in text.splitlines():
+        said = line.strip()
+        if said.startswith("#"):
+            if said.strip("#!- "):
+                return one_line(said.strip("# "), 100)
+        elif said.startswith(('"', "'")):
+            return one_line(_docstring_start(text), 100)
+        elif said:
+            return ""
+    return ""
+
+
+def _docstring_start(text: str) -> str:
+    quote = text.lstrip()[:3] if text.lstrip()[:3] in ('"""', "'''") else text.lstrip()[:1]
+    body = text.lstrip()[len(quote) :].split(quote)[0].strip()
+    return body.splitlines()[0] if body else ""

@@ -1,0 +1,27 @@
+"""The config half of ``--help``: every key with its default, what it does, what it accepts and its other names."""
+
+from __future__ import annotations
+
+import textwrap
+
+from gptmill.config.aliases import aliases_of
+from gptmill.config.coerce import expects
+from gptmill.config.schema import groups
+from gptmill.config.wording import show
+
+WIDTH = 80
+INDENT = " " * 6
+
+
+def print_key_help() -> None:
+    """Print all keys by group, at most 80 columns wide."""
+    print("Config keys: --key=value, --key value, --switch or --no-switch; dashes equal")
+    print("underscores. In a config file: key = value (.py) or key: value (.yaml).")
+    for group, keys in groups().items():
+        print(f"\n{group}")
+        for key, field in keys.items():
+            print(f"  --{key} ({show(field.default) or 'empty'})")
+            also = aliases_of(key)
+            names = f" Also: {', '.join('--' + name for name in also)}." if also else ""
+            says = f"{field.description}. Accepts {expects(key)}.{names}"
+            print(textwrap.fill(says, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False))

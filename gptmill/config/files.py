@@ -1,0 +1,120 @@
+"""Finds a config by path or by name, on disk first and then among the named configs inside the package."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from gptmill.config.layers import Reading
+from gptmill.config.literal import read_python
+from gptmill.config.wording import nearest, one_line
+from gptmill.config.yamlfile import read_yaml
+
+SUFFIXES = (".py", ".yaml", ".yml")
+FOLDERS = ("configs", "config")  # nanoGPT says config/, other systems configs/: both answer
+MAX_BYTES = 256 * 1024  # parsing a 1 MiB Python file can take 600 MB
+
+
+@dataclass(frozen=True)
+class Found:
+    """A config file: the name to show for it, and where its bytes are."""
+
+    shown: str
+    source: Path | Traversable
+
+
+def packaged(folder: str) -> list[Found]:
+    """The files that ship with gptmill: ``configs`` (named configs) or ``config/presets``, sorted by name."""
+    root = resources.files("gptmill").joinpath(*folder.split("/"))
+    files = [Found(f"{folder}/{f.name}", f) for f in root.iterdir() if f.name.endswith(SUFFIXES)]
+    return sorted(files, key=lambda found: found.shown)
+
+
+def read_config(name: str, known: frozenset[str]) -> Reading:
+    """The settings of the config a person calls ``name``: a path, ``configs/NAME.py``, ``config/NAME.py`` or ``NAME``.
+
+    Args:
+        known: every name that is a key, see ``read_python``.
+    """
+    found = _find(name)
+    return read_found(found, known) if isinstance(found, Found) else Reading(problems=[found])
+
+
+def read_found(found: Found, known: frozenset[str]) -> Reading:
+    try:
+        raw = _read_bytes(found.source)
+    except OSError as error:
+        return Reading(problems=[f"{found.shown}: cannot be read: {error.strerror or 'not a regular file'}"])
+    if len(raw) > MAX_BYTES:
+        return Reading(problems=[f"{found.shown}: over {MAX_BYTES // 1024} KiB; is this a config file?"])
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        return Reading(problems=[f"{found.shown}:{line}: not UTF-8 text; save the file as UTF-8"])
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        return Reading(problems=[f"{found.shown}:{line}: holds a NUL byte; is this a config file?"])
+    reader = read_python if found.shown.endswith(".py") else read_yaml_known
+    return reader(text, found.shown, known)
+
+
+def read_yaml_known(text: str, path: str, known: frozenset[str]) -> Reading:
+    return read_yaml(text, path)  # YAML has no helper names, so it need not know the keys
+
+
+def _find(name: str) -> Found | str:
+    """The file, or the one-line problem."""
+    shown = one_line(name, 200)
+    if not name or not name.isprintable():
+        return f"{shown!r}: not a config name; give a path or a name listed by `gptmill configs`"
+    path = Path(name)
+    if name.endswith(SUFFIXES) and os.path.lexists(path):
+        return Found(shown, path)
+    stem = path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
+    wanted = [path.name] if path.suffix in SUFFIXES else [stem + suffix for suffix in SUFFIXES]
+    folder = os.path.dirname(name)
+    if folder == "":
+        for candidate in (Path(f, w) for f in FOLDERS for w in wanted):
+            if candidate.is_file():
+                return Found(str(candidate), candidate)
+    if folder in ("", *FOLDERS):
+        for found in packaged("configs"):
+            if found.source.name in wanted:
+                return found
+    return _missing(name, shown, stem)
+
+
+def _missing(name: str, shown: str, stem: str) -> str:
+    if os.path.lexists(name):
+        kind = "a folder" if os.path.isdir(name) else "not a config file"
+        return f"{shown}: is {kind}; configs end in {', '.join(SUFFIXES)}"
+    if "=" in name:
+        return f"{shown}: no such config file; a setting is written with two dashes: --{shown}"
+    names = known_configs()
+    listed = f"; known: {', '.join(names[:8])}" if names else ""
+    return f"{shown}: no such config file{nearest(stem, names) or listed}; see `gptmill configs`"
+
+
+def known_configs() -> list[str]:
+    """Bare names that ``read_config`` answers to here."""
+    names = {Path(found.source.name).stem for found in packaged("configs")}
+    for folder in FOLDERS:
+        if os.path.isdir(folder):
+            names |= {Path(entry).stem for entry in os.listdir(folder) if entry.endswith(SUFFIXES)}
+    return sorted(names)
+
+
+def _read_bytes(source: Path | Traversable) -> bytes:
+    """At most MAX_BYTES + 1 bytes of a regular file; a pipe or a device could block or never end."""
+    if not isinstance(source, Path):
+        return source.read_bytes()
+    fd = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError
+        return file.read(MAX_BYTES + 1)

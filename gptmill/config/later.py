@@ -1,0 +1,134 @@
+"""Keys and values that the vocabulary has and this version has not: refused with one line, never quietly ignored.
+
+A value that asks for nothing (``pruning_method=none``, ``use_fsdp=False``) is accepted, so configs written for other
+systems run where they mean the same. A capability that arrives moves its lines from here to the schema.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OFF = ("false", "none", "0")  # of a switch
+ON = ("true", "none")  # of a switch that turns something off, or is on by nature
+NOTHING = ("none", "0", "off", "false")  # of a name or an amount
+
+
+@dataclass(frozen=True)
+class Later:
+    """A key whose capability is missing.
+
+    Args:
+        inert: the values that ask for nothing, as ``plain`` writes them.
+        reports: it changes what is recorded, never the run: from a file it is passed over with a notice.
+    """
+
+    capability: str
+    inert: tuple[str, ...] = OFF
+    reports: bool = False
+
+
+KEYS: dict[str, Later] = {
+    "n_kv_head": Later("grouped-query attention", ("none",)),
+    "qk_norm": Later("query-key normalization"),
+    "sliding_window": Later("sliding-window attention", NOTHING),
+    "max_samples": Later("limiting the number of documents", ("none",)),
+    "checkpoint_file": Later("starting from a checkpoint file", ("none", "")),
+    "model_name": Later("choosing a model by name (set n_layer, n_head and n_embd)", ("none", "")),
+    "reinitialize_weights": Later("loading pretrained weights", ON),
+    "auto_batch_size": Later("choosing the batch size automatically"),
+    "lr_scaling": Later("scaling the learning rate with the batch", NOTHING),
+    "penalty_type": Later("output penalties", NOTHING),
+    "penalty_weight": Later("output penalties", NOTHING),
+    "pruning_method": Later("pruning", NOTHING),
+    "delete_snapshots_after_training": Later("deleting snapshots after training"),
+    "early_stopping": Later("early stopping"),
+    "gradient_monitor": Later("gradient monitoring", reports=True),
+    "gradient_log_interval": Later("gradient monitoring", NOTHING, reports=True),
+    "weight_monitor": Later("weight monitoring", reports=True),
+    "log_style": Later("the full log style", ("none", "line"), reports=True),
+    "generate_interval": Later("sampling while training", NOTHING, reports=True),
+    "strategy": Later("training on several devices", ("none", "auto")),
+    "use_zero1": Later("ZeRO-1 optimizer sharding"),
+    "use_fsdp": Later("FSDP sharding"),
+    "activation_checkpointing": Later("activation checkpointing"),
+    "fsdp_activation_checkpointing": Later("activation checkpointing"),
+    "use_fp8": Later("fp8 training"),
+    "wandb_log": Later("Weights & Biases logging", reports=True),
+    "use_wandb": Later("Weights & Biases logging", reports=True),
+    "no_wandb": Later("Weights & Biases logging", ON, reports=True),
+    "tensorboard_log": Later("TensorBoard logging", reports=True),
+}
+
+# Options of the capabilities above: without those they change nothing, so any value is accepted.
+OPTIONS: frozenset[str] = frozenset(
+    [
+        "max_batch_size",
+        "target_memory_utilization",
+        "reference_batch_size",
+        "penalty_top_k",
+        "top_k",
+        "target_sparsity",
+        "pruning_warmup",
+        "pruning_interval",
+        "pruning_ramp_end",
+        "spam_theta",
+        "spam_interval",
+        "spam_warmup_steps",
+        "spam_enable_clip",
+        "adamwprune_base_optimizer_name",
+        "adamwprune_beta1",
+        "adamwprune_beta2",
+        "adamwprune_weight_decay",
+        "adamwprune_amsgrad",
+        "early_stop_patience",
+        "early_stop_min_delta",
+        "early_stop_restore_best",
+        "no_early_stop_restore_best",
+        "early_stop_overfit_patience",
+        "early_stop_overfit_min_delta",
+        "gradient_monitor_interval",
+        "weight_monitor_interval",
+        "weight_monitor_sample_size",
+        "num_generate_samples",
+        "generate_max_length",
+        "temperature",
+        "generate_top_k",
+        "top_p",
+        "fsdp_min_num_params",
+        "wandb_project",
+        "wandb_run_name",
+        "wandb_entity",
+    ]
+)
+OPTION_SWITCHES = (
+    "spam_enable_clip",
+    "adamwprune_amsgrad",
+    "early_stop_restore_best",
+    "no_early_stop_restore_best",
+)
+
+GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+
+# Values of keys that exist.
+VALUES: dict[str, dict[str, str]] = {
+    "position_encoding": dict.fromkeys(("sinusoidal", "none"), "this position encoding"),
+    "activation": dict.fromkeys(("relu", "leaky_relu"), "this activation"),
+    "init_from": dict.fromkeys(GPT2_SIZES, "loading pretrained weights"),
+    "batch_size": {"auto": "choosing the batch size automatically"},
+    "optimizer": dict.fromkeys(("sgd", "adam", "adamwadv", "adamwspam", "adamwprune"), "this optimizer"),
+    "schedule": {"wsd": "this schedule"},
+}
+PRESETS = ("team", "hybrid", "custom", "tiny", "small", "medium", *GPT2_SIZES[1:])
+
+
+def plain(value: object) -> str:
+    """One spelling per meaning: False, 'False', 0, 0.0 and None compare as text."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip().lower()
+    return {"no": "false", "yes": "true", "on": "true", "null": "none", "0.0": "0", "1": "true"}.get(text, text)
+
+
+def is_switch(name: str) -> bool:
+    """``--name`` alone means True."""
+    return name in OPTION_SWITCHES or (name in KEYS and KEYS[name].inert in (OFF, ON))

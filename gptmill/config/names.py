@@ -1,0 +1,11 @@
+"""Every name a person may write for a setting."""
+
+from __future__ import annotations
+
+from gptmill.config import later
+from gptmill.config.aliases import NO_EFFECT, RENAMED, SWITCHES
+from gptmill.config.schema import Config
+
+KNOWN: frozenset[str] = frozenset(
+    [*Config.model_fields, *RENAMED, *SWITCHES, *NO_EFFECT, *later.KEYS, *later.OPTIONS],
+)

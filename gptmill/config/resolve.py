@@ -1,0 +1,148 @@
+"""Layers -> one Config, and where every value came from. Every problem of every layer is reported at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from gptmill.config import later
+from gptmill.config.coerce import expects
+from gptmill.config.files import packaged, read_found
+from gptmill.config.layers import DEFAULT, Layer, Setting
+from gptmill.config.names import KNOWN
+from gptmill.config.rules import broken_rules
+from gptmill.config.schema import Config
+from gptmill.config.translate import Translation
+from gptmill.config.wording import config_error, nearest, show
+
+# At most one of each group decides; the first is the one with a default.
+EXCLUSIVE: tuple[tuple[str, ...], ...] = (
+    ("max_iters", "epochs", "max_tokens"),
+    ("min_lr", "min_lr_ratio"),
+    ("gradient_accumulation_steps", "effective_batch_size"),
+)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A valid Config.
+
+    Args:
+        origins: for every key, where its value was set: ``--lr``, ``config/train.py:12``, ``preset llama``,
+            ``entrance``, ``default``, or ``not used: epochs decides``.
+        notices: sentences for a person, said once at the start.
+    """
+
+    config: Config
+    origins: dict[str, str]
+    notices: tuple[str, ...]
+
+
+def resolve(layers: list[Layer], entrance: Layer | None = None, problems: list[str] | None = None) -> Resolved:
+    """Merge layers: schema defaults < entrance < presets < ``layers`` in ascending rank.
+
+    In a group where only one key may decide (max_iters, epochs, max_tokens), the highest layer that sets one wins and
+    the others fall back to their defaults, so a non-None epochs or max_tokens is what rules the length. None resets
+    a key: whatever lower layers said about it is forgotten.
+
+    Args:
+        problems: what went wrong while reading the layers; rules over several keys are then not checked, since
+            half of what they compare is missing.
+
+    Raises:
+        ConfigError: all problems, each ``origin: key=value: reason; what to try``.
+    """
+    translation = Translation()
+    found = list(problems or [])
+    ranked = [translation.layer(layer) for layer in [entrance or {}, *layers]]
+    ranked.insert(1, _preset_layer(ranked, translation))
+    reset = _apply_resets(ranked)
+    not_used = _choose_in_groups(ranked, translation)
+    chosen: Layer = {}
+    for layer in ranked:
+        chosen.update(layer)
+    values = {key: s.value for key, s in chosen.items() if key not in translation.bad}
+    config, out_of_range = _validated(values, chosen, translation)
+    found += translation.problems + out_of_range
+    for broken in broken_rules(config):
+        whole = not problems or len(broken.keys) == 1
+        if whole and not translation.bad & set(broken.keys):
+            found.append(f"{_where(broken.keys, chosen)}: {broken.says}")
+    if found:
+        raise config_error(found)
+    origins = {key: chosen[key].origin if key in chosen else DEFAULT for key in Config.model_fields}
+    origins |= {key: f"{DEFAULT}, reset by {origin}" for key, origin in reset.items() if key not in chosen}
+    return Resolved(config, origins | not_used, translation.all_notices())
+
+
+def _preset_layer(ranked: list[Layer], translation: Translation) -> Layer:
+    """The settings of the presets named by the highest layer that names any; of several, the later wins."""
+    wanted = next((layer["preset"] for layer in reversed(ranked) if "preset" in layer), None)
+    if wanted is None or not wanted.value:
+        return {}
+    files = {found.source.name.removesuffix(".yaml"): found for found in packaged("config/presets")}
+    merged: Layer = {}
+    for name in (word.strip() for word in str(wanted.value).split(",")):
+        if name in files:
+            written = read_found(files[name], KNOWN).layer
+            merged.update({key: Setting(s.value, f"preset {name}") for key, s in written.items()})
+        else:
+            missing = "is not in this version" if name in later.PRESETS else "unknown"
+            hint = nearest(name, files) if missing == "unknown" else ""
+            known = ", ".join(files)
+            translation.problems.append(f"{wanted.origin}: preset={show(name)}: {missing}; one of {known}{hint}")
+    return translation.layer(merged)
+
+
+def _apply_resets(ranked: list[Layer]) -> dict[str, str]:
+    """Drop what an explicit None forgets; return {key: origin of the None}."""
+    reset: dict[str, str] = {}
+    for rank, layer in enumerate(ranked):
+        for key in [key for key, setting in layer.items() if setting.value is None]:
+            reset[key] = layer[key].origin
+            for lower in ranked[: rank + 1]:
+                lower.pop(key, None)
+    return reset
+
+
+def _choose_in_groups(ranked: list[Layer], translation: Translation) -> dict[str, str]:
+    """Leave one key of each exclusive group; return {loser that still has a default: why it is not used}."""
+    not_used: dict[str, str] = {}
+    for group in EXCLUSIVE:
+        highest = next((layer for layer in reversed(ranked) if any(key in layer for key in group)), {})
+        here = [key for key in group if key in highest]
+        if len(here) > 1:
+            places = " and ".join(f"{highest[key].origin} ({key}={show(highest[key].value)})" for key in here)
+            translation.problems.append(f"{places}: only one of {', '.join(here)} can decide; leave one out")
+            translation.bad.update(here)
+        elif here:
+            losers = [key for key in group if key != here[0]]
+            for layer in ranked:
+                for key in losers:
+                    layer.pop(key, None)
+            if Config.model_fields[losers[0]].default is not None and losers[0] == group[0]:
+                not_used[group[0]] = f"not used: {here[0]} decides"
+    return not_used
+
+
+def _validated(values: dict[str, object], chosen: Layer, translation: Translation) -> tuple[Config, list[str]]:
+    """A Config of the values in range, and a problem for each that is not."""
+    try:
+        return Config.model_validate(values), []
+    except ValidationError as error:
+        wrong = [str(e["loc"][0]) for e in error.errors(include_url=False, include_input=False)]
+    wrong = list(dict.fromkeys(wrong))
+    translation.bad.update(wrong)
+    problems = [
+        f"{chosen[key].origin}: {key}={show(values[key])}: must be {expects(key)}; "
+        f"the default is {Config.model_fields[key].default}"
+        for key in wrong
+    ]
+    return Config.model_validate({k: v for k, v in values.items() if k not in wrong}), problems
+
+
+def _where(keys: tuple[str, ...], chosen: Layer) -> str:
+    """The places that set these keys, or 'default'."""
+    places = [chosen[key].origin for key in keys if key in chosen]
+    return " and ".join(dict.fromkeys(places)) or DEFAULT

@@ -1,0 +1,153 @@
+"""What single keys cannot say: rules over several keys, and text keys with a syntax. Each rule is one function.
+
+A rule returns None or a Broken: the keys it is about, why it cannot work and what to try. Only the impossible is
+refused here; what is merely unwise is advice, given by the plan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gptmill.config.schema import Config
+from gptmill.config.wording import nearest, show
+
+
+class Broken(NamedTuple):
+    """Args: says: ``key=value: reason; try ...``, to be put after the origin."""
+
+    keys: tuple[str, ...]
+    says: str
+
+
+# Far beyond any network or run, low enough that no sum over them overflows or takes noticeable time.
+LARGEST: dict[str, int] = {
+    "n_layer": 10_000,
+    "n_head": 65_536,
+    "n_embd": 1_048_576,
+    "block_size": 2**24,
+    "vocab_size": 2**24,
+    "ffn_dim": 2**24,
+    "seed": 2**63 - 1,
+    "batch_size": 2**20,
+    "gradient_accumulation_steps": 2**20,
+    "effective_batch_size": 2**30,
+    "max_iters": 10**12,
+    "epochs": 10**9,
+    "max_tokens": 10**18,
+    "warmup_iters": 10**12,
+    "lr_decay_iters": 10**12,
+    "eval_interval": 10**12,
+    "eval_iters": 10**9,
+    "log_interval": 10**12,
+    "snapshot_interval": 10**12,
+    "keep_last_n_snapshots": 10**9,
+}
+
+
+def broken_rules(config: Config) -> list[Broken]:
+    """Every rule that ``config`` breaks."""
+    return _too_large(config) + [broken for rule in RULES if (broken := rule(config))]
+
+
+def _too_large(c: Config) -> list[Broken]:
+    return [
+        Broken((key,), f"{key}={getattr(c, key)}: too large; at most {limit}")
+        for key, limit in LARGEST.items()
+        if (getattr(c, key) or 0) > limit
+    ]
+
+
+def heads_divide_width(c: Config) -> Broken | None:
+    if c.n_embd % c.n_head == 0:
+        return None
+    options = _around(c.n_head, [h for h in range(1, min(c.n_embd, 4096) + 1) if c.n_embd % h == 0])
+    wide = c.n_embd // c.n_head * c.n_head or c.n_head
+    says = f"n_embd={c.n_embd} does not split into n_head={c.n_head}; try n_head={options}, or n_embd={wide}"
+    return Broken(("n_head", "n_embd"), says)
+
+
+def rope_needs_pairs(c: Config) -> Broken | None:
+    width = c.n_embd // c.n_head
+    if c.position_encoding != "rope" or c.n_embd % c.n_head or width % 2 == 0:
+        return None
+    heads = [h for h in range(1, min(c.n_embd, 4096) + 1) if c.n_embd % h == 0 and c.n_embd // h % 2 == 0]
+    other = f"n_head={_around(c.n_head, heads)}" if heads else f"n_embd={c.n_embd + c.n_head}"
+    says = f"position_encoding=rope turns pairs, and n_embd={c.n_embd} over n_head={c.n_head} is {width} wide, odd"
+    return Broken(("position_encoding", "n_head", "n_embd"), f"{says}; try {other}")
+
+
+def floor_below_peak(c: Config) -> Broken | None:
+    decays = c.decay_lr and c.schedule != "constant"
+    if c.min_lr is None or not decays or c.min_lr <= c.learning_rate:
+        return None
+    says = f"min_lr={c.min_lr:g} is above learning_rate={c.learning_rate:g}"
+    return Broken(("min_lr", "learning_rate"), f"{says}; try min_lr={c.learning_rate / 10:g}, or min_lr_ratio=0.1")
+
+
+def device_is_known(c: Config) -> Broken | None:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,4})?", c.device, re.ASCII):
+        return None
+    hint = nearest(c.device, ("auto", "cpu", "cuda", "mps"))
+    return Broken(("device",), f"device={show(c.device)}: must be auto, cpu, cuda, cuda:N or mps{hint}")
+
+
+def cpu_has_no_fp16(c: Config) -> Broken | None:
+    if not (c.device == "cpu" and c.dtype == "float16"):
+        return None
+    says = "dtype=float16 does not train on device=cpu; try dtype=bfloat16 or dtype=float32"
+    return Broken(("dtype", "device"), says)
+
+
+def start_is_known(c: Config) -> Broken | None:
+    if c.init_from in ("scratch", "resume"):
+        return None
+    hint = nearest(c.init_from, ("scratch", "resume"))
+    return Broken(("init_from",), f"init_from={show(c.init_from)}: must be scratch or resume{hint}")
+
+
+def dataset_stays_inside(c: Config) -> Broken | None:
+    parts = c.dataset.split("/")
+    safe = all(
+        re.fullmatch(r"[\w.+ -]{1,200}", p) and p not in (".", "..") and not p.startswith((" ", "-")) for p in parts
+    )
+    if safe:
+        return None
+    says = "must be a folder name under data_dir, without '..' or a leading '/'; set data_dir for another place"
+    return Broken(("dataset",), f"dataset={show(c.dataset)}: {says}")
+
+
+def folders_are_named(c: Config) -> Broken | None:
+    empty = [key for key in ("data_dir", "out_dir") if not getattr(c, key).strip()]
+    return Broken(tuple(empty), f"{empty[0]} is empty; name a folder, or '.' for this one") if empty else None
+
+
+def tokenizer_is_known(c: Config) -> Broken | None:
+    if c.tokenizer in (None, "char", "byte", "gpt2"):
+        return None
+    size = re.fullmatch(r"bpe-(\d{1,9})", c.tokenizer or "", re.ASCII)
+    if size and 257 <= int(size[1]) <= 65536:
+        return None
+    says = "must be char, byte, gpt2, or bpe-N with N from 257 to 65536"
+    return Broken(("tokenizer",), f"tokenizer={show(c.tokenizer)}: {says}; try bpe-4096")
+
+
+def _around(wanted: int, options: list[int]) -> str:
+    """The nearest option below and above: '6 or 8'."""
+    below = [o for o in options if o < wanted][-1:]
+    above = [o for o in options if o > wanted][:1]
+    return " or ".join(str(o) for o in below + above)
+
+
+RULES: list[Callable[[Config], Broken | None]] = [
+    heads_divide_width,
+    rope_needs_pairs,
+    floor_below_peak,
+    device_is_known,
+    cpu_has_no_fp16,
+    start_is_known,
+    dataset_stays_inside,
+    folders_are_named,
+    tokenizer_is_known,
+]

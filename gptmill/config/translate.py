@@ -1,0 +1,101 @@
+"""One layer, from the names and words a person wrote to canonical keys with typed values."""
+
+from __future__ import annotations
+
+from gptmill.config import aliases, later
+from gptmill.config.coerce import as_bool, coerce
+from gptmill.config.layers import Layer, Setting
+from gptmill.config.names import KNOWN
+from gptmill.config.schema import Config
+from gptmill.config.wording import nearest, one_line, show
+
+
+class Translation:
+    """Collects what all layers said: problems, keys whose value is unusable, and things worth a notice."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.notices: list[str] = []
+        self.bad: set[str] = set()
+        self.without_effect: dict[str, list[str]] = {}  # reason -> names
+
+    def layer(self, written: Layer) -> Layer:
+        """Canonical key -> typed Setting (None resets the key); whatever cannot be used becomes a problem."""
+        found: Layer = {}
+        for name, setting in written.items():
+            if name in aliases.NO_EFFECT:
+                self.without_effect.setdefault(aliases.NO_EFFECT[name], []).append(name)
+            elif name in later.KEYS:
+                self._later(name, setting)
+            elif name not in KNOWN:
+                self.problems.append(f"{_at(setting, name)}: unknown key{nearest(name, KNOWN)}")
+            elif name not in later.OPTIONS:
+                self._known(name, setting, found)
+        return found
+
+    def all_notices(self) -> tuple[str, ...]:
+        said = [f"{', '.join(dict.fromkeys(names))}: no effect: {why}" for why, names in self.without_effect.items()]
+        return tuple(dict.fromkeys(self.notices + said))
+
+    def _known(self, name: str, setting: Setting, found: Layer) -> None:
+        key, value = name, setting.value
+        origin = setting.origin
+        if name in aliases.SWITCHES:
+            key, on, off = aliases.SWITCHES[name]
+            chosen = as_bool(value)
+            if value is not None and chosen is None:
+                self.bad.add(key)
+                self.problems.append(f"{origin}: {name}={show(value)}: must be True or False")
+                return
+            value = value if chosen is None else on if chosen else off
+        elif name in aliases.RENAMED:
+            key = aliases.RENAMED[name]
+        if key != name and not setting.from_flag:
+            origin = f"{origin} ({name})"
+        typed = self._typed(key, value, origin)
+        if typed is None:
+            return
+        first = found.get(key)
+        if first is not None and first.value != typed.value:
+            self.bad.add(key)
+            says = f"{key} is set twice, to {show(first.value)} and to {show(typed.value)}"
+            self.problems.append(f"{first.origin} and {origin}: {says}; keep one")
+        found[key] = typed
+
+    def _typed(self, key: str, value: object, origin: str) -> Setting | None:
+        if value is None or value == "None":
+            return Setting(None, origin)
+        word = value if isinstance(value, str) else ""
+        if word in aliases.SAME_VALUE.get(key, {}):
+            value, why = aliases.SAME_VALUE[key][word]
+            self.notices.append(f"{origin}: {key}={word} means {key}={value}: {why}")
+        elif word in later.VALUES.get(key, {}):
+            self.bad.add(key)
+            missing = later.VALUES[key][word]
+            self.problems.append(f"{origin}: {key}={word}: {missing} is not in this version; {_instead(key)}")
+            return None
+        try:
+            return Setting(coerce(key, value), origin)
+        except ValueError as reason:
+            self.bad.add(key)
+            self.problems.append(f"{origin}: {key}={show(value)}: {reason}")
+            return None
+
+    def _later(self, name: str, setting: Setting) -> None:
+        missing = later.KEYS[name]
+        if later.plain(setting.value) in missing.inert:
+            return
+        says = f"{setting.origin}: {name}={show(setting.value)}: {missing.capability} is not in this version"
+        if missing.reports and not setting.from_flag:
+            self.notices.append(f"{says}; going on without it")
+        else:
+            self.problems.append(f"{says}; leave {name} out")
+
+
+def _at(setting: Setting, name: str) -> str:
+    return setting.origin if setting.from_flag else f"{setting.origin}: {one_line(name)}"
+
+
+def _instead(key: str) -> str:
+    default = Config.model_fields[key].default
+    return f"try {key}={default}"

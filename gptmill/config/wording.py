@@ -1,0 +1,35 @@
+"""Text from strangers (file names, keys, values) made fit for a one-line message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gptmill import registry
+from gptmill.errors import ConfigError
+
+MAX_PROBLEMS = 20  # a binary file given as a config must not fill the screen
+
+
+def one_line(text: str, limit: int = 80) -> str:
+    """``text`` without control characters or lone surrogates, cut to ``limit`` characters."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
+    return safe if len(safe) <= limit else safe[: limit - 3] + "..."
+
+
+def show(value: object) -> str:
+    """A value as a person would type it after ``--key=``."""
+    return one_line(value if isinstance(value, str) else repr(value), 60)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` or nothing. Long words get nothing: comparing them takes quadratic time."""
+    return registry.nearest(word, sorted(known)) if len(word) <= 64 else ""
+
+
+def config_error(problems: list[str]) -> ConfigError:
+    """One error with every problem once, in order, the tail of a very long list counted instead of listed."""
+    unique = list(dict.fromkeys(problems))
+    shown = unique[:MAX_PROBLEMS]
+    if len(unique) > MAX_PROBLEMS:
+        shown.append(f"... and {len(unique) - MAX_PROBLEMS} more problems; fix these first")
+    return ConfigError(*shown)

@@ -1,0 +1,73 @@
+"""Reads a flat YAML mapping from parser events: no object is ever constructed, so tags and bombs have nothing to act on.
+
+Every value stays text (or None); the key's type decides later what it means. So ``6e-4`` is a number where a number
+is due, and ``on`` stays text where text is due, which PyYAML's own loaders get wrong.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from gptmill.config.layers import Reading, Setting
+from gptmill.config.wording import one_line
+
+NULL = ("", "~", "null", "Null", "NULL", "None")
+
+
+def read_yaml(text: str, path: str) -> Reading:
+    """The settings of a YAML config; anything but plain ``key: value`` lines is a problem naming its line."""
+    reading = Reading()
+    try:
+        events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        _settings(list(_scalars(events, path, reading)), path, reading)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        reading.problems.append(f"{path}:{line}: not valid YAML: {one_line(error.problem or 'unreadable')}")
+    except yaml.YAMLError:
+        reading.problems.append(f"{path}: not valid YAML: it holds characters that YAML does not allow")
+    return reading
+
+
+def _scalars(events, path: str, reading: Reading):  # type: ignore[no-untyped-def]
+    """Keys and values in turn as ScalarEvents; ends with a problem at the first thing that is not flat."""
+    n_documents = n_mappings = 0
+    for event in events:
+        place = f"{path}:{event.start_mark.line + 1}"
+        match event:
+            case yaml.AliasEvent():
+                reading.problems.append(f"{place}: aliases (*name) are not read; write the value out")
+                return
+            case yaml.NodeEvent(anchor=str()):
+                reading.problems.append(f"{place}: anchors (&name) are not read; write the value out")
+                return
+            case yaml.ScalarEvent(tag=str(tag)) | yaml.CollectionStartEvent(tag=str(tag)):
+                reading.problems.append(f"{place}: the tag {one_line(tag)} is not read; write a plain value")
+                return
+            case yaml.DocumentStartEvent():
+                n_documents += 1
+            case yaml.MappingStartEvent():
+                n_mappings += 1
+            case yaml.ScalarEvent() if n_mappings:
+                yield event
+        if n_documents > 1:
+            reading.problems.append(f"{place}: a second document; a config is one mapping of key: value lines")
+            return
+        listed = isinstance(event, yaml.SequenceStartEvent)
+        loose = isinstance(event, yaml.ScalarEvent) and not n_mappings
+        if listed or loose or n_mappings > 1:
+            reading.problems.append(f"{place}: nested or listed values are not read; a config is flat: key: value")
+            return
+
+
+def _settings(scalars: list[yaml.ScalarEvent], path: str, reading: Reading) -> None:
+    for written, value in zip(scalars[::2], scalars[1::2]):
+        place = f"{path}:{written.start_mark.line + 1}"
+        name = written.value.replace("-", "_")
+        if name == "<<":
+            reading.problems.append(f"{place}: merge keys (<<) are not read; write the values out")
+        elif name in reading.layer:
+            first = reading.layer[name].origin
+            reading.problems.append(f"{place}: {one_line(name)} is set twice, first at {first}; keep one")
+        else:
+            plain_null = value.style is None and value.value in NULL
+            reading.layer[name] = Setting(None if plain_null else value.value, place)
