@@ -72,9 +72,9 @@ def prepare(
         print(_sentence(report))
 
 
-def prepare_known(dataset: str, data_dir: str) -> PrepareReport:
-    """Prepare a dataset known by name with its defaults, showing progress; reuses it when it is there."""
-    return _prepare_corpus(dataset, dataset_folder(data_dir, dataset), None, None, overwrite=False)
+def prepare_known(dataset: str, data_dir: str, tokenizer: str | None) -> PrepareReport:
+    """Prepare a dataset known by name, showing progress; reuses it when it is there. ``tokenizer``: None = its own."""
+    return _prepare_corpus(dataset, dataset_folder(data_dir, dataset), tokenizer, None, overwrite=False)
 
 
 def _prepare_corpus(

@@ -86,14 +86,14 @@ def split_size(path: Path) -> tuple[Meta | None, int]:
     meta = read_meta(path.parent)
     try:
         found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+            raise DataError(f"{path}: is not a regular file")
         with path.open("rb") as file:
-            head = file.read(4) if stat.S_ISREG(found.st_mode) else b""
+            head = file.read(4)
     except FileNotFoundError:
         raise DataError(f"{path}: missing; prepare the dataset again (gptmill prepare ... --overwrite)") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise DataError(f"{path}: is not a regular file")
     if meta is not None:
         tokens = (meta.train if path.name == "train.bin" else meta.val).tokens
         promised = tokens * ITEM_BYTES[meta.dtype]
