@@ -19,8 +19,16 @@ app = App(
     help_format="plaintext",
     version=__version__,
 )
-for name in ("train", "plan", "prepare", "sample", "configs", "verify"):
-    app.command(f"gptmill.cli.{name}:{name}", name=name)
+COMMANDS = {
+    "train": "Train a model, or go on with a run (--resume).",
+    "plan": "Say what train would do, and run nothing.",
+    "prepare": "Turn text into token files.",
+    "sample": "Generate text with a trained run.",
+    "configs": "List the configs and presets that can be named.",
+    "verify": "Check a run's checkpoints.",
+}
+for name, says in COMMANDS.items():
+    app.command(f"gptmill.cli.{name}:{name}", name=name, help=says)
 
 # Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
 LATER = ("eval", "compare", "ablate", "sweep", "matrix", "schedule", "report", "export", "import", "doctor", "train-lm")

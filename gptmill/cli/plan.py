@@ -10,20 +10,22 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gptmill.cli.dataset import ready_data
 from gptmill.config.load import load
 from gptmill.config.schema import Config
-from gptmill.data.facts import dataset_folder, facts_notice, read_facts
+from gptmill.data.facts import dataset_folder, facts_notice
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.plan import make_plan, plan_json
 from gptmill.plan.types import Advice, DataFacts, Plan
 from gptmill.units import count, flops, size
 
+Flag = Annotated[bool, Parameter(negative="")]
 WIDTH = 80  # columns of the page, fewer on a narrower terminal
 INDENT = " " * 10  # where the text beside a label begins
 
 
-def plan(*argv: Annotated[str, Parameter(allow_leading_hyphen=True)], json: bool = False) -> None:
+def plan(*argv: Annotated[str, Parameter(allow_leading_hyphen=True)], json: Flag = False) -> None:
     """Say what `gptmill train` with the same arguments would do, and run nothing.
 
     Parameters
@@ -50,11 +52,11 @@ def plan(*argv: Annotated[str, Parameter(allow_leading_hyphen=True)], json: bool
 
 
 def prepared_data(config: Config) -> DataFacts | None:
-    """The dataset's facts, or None when nothing is prepared under its name; a damaged one is an error."""
+    """The dataset's facts, or None when nothing is prepared under its name: planning prepares nothing."""
     folder = dataset_folder(config.data_dir, config.dataset)
     if not any((folder / file).exists() for file in ("meta.json", "train.bin")):
         return None
-    return read_facts(config.data_dir, config.dataset)
+    return ready_data(config)
 
 
 def show(settled: Plan, argv: list[str]) -> None:

@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine:  make  (install, train a small GPT, sample from it)   and   make test
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: quick install test check wheel-check reliability bench clean
+.DEFAULT_GOAL := quick
+
+quick: .venv/installed  ## train configs/quick.py on the embedded corpus, then let it write
+	@$(BIN)/gptmill train quick
+	@echo
+	@$(BIN)/gptmill sample --prompt "def " --max_new_tokens 120
+
+install: .venv/installed  ## everything a user needs, in .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gptmill needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	@echo "creating .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing gptmill and its libraries into .venv (a minute or two)"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/installed
+	@echo "installing the test tools into .venv"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+test: .venv/dev  ## the whole suite, under 10 minutes on 2 cores
+	$(BIN)/python -m pytest -n 2
+
+check: .venv/dev  ## formatting, lint, types, and which room may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_house.py
+
+wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty folder
+	$(BIN)/python benchmarks/wheel_check.py
+
+reliability: .venv/dev  ## kill storms and bit flips through the real command; figures go to benchmarks/results
+	$(BIN)/python -m benchmarks.reliability
+
+bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
+	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"
+
+clean:  ## remove what was installed and built, never a run or a dataset
+	rm -rf .venv build dist *.egg-info

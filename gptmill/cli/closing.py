@@ -1,0 +1,25 @@
+"""The last words of a training run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gptmill.units import count, duration
+
+
+def closing(result: dict[str, Any]) -> str:
+    """A few lines for a person: what was reached, where it is, what to type next.
+
+    Args:
+        result: the summary that ``train --json`` prints.
+    """
+    lines = []
+    if result["best_val_loss"] is not None:
+        perplexity = f" (perplexity {result['perplexity']:.2f})" if result["perplexity"] is not None else ""
+        lines.append(f"best validation loss {result['best_val_loss']:.4f} nats/token{perplexity}")
+    if result["tokens_per_second"]:
+        speed = f"{result['tokens_per_second']:,.0f} tokens/s"
+        lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])}, {speed}")
+    lines.append(f"run folder {result['run_dir']}")
+    lines.append(f"try it     gptmill sample --run {result['run_dir']}")
+    return "\n".join(lines)

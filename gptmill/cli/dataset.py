@@ -1,0 +1,31 @@
+"""The dataset a config names, prepared on the spot when it is one that needs no download."""
+
+from __future__ import annotations
+
+from gptmill.config.schema import Config
+from gptmill.data.facts import dataset_folder, read_facts
+from gptmill.errors import UserError
+from gptmill.plan.types import DataFacts
+
+EMBEDDED = "python_stdlib"  # text every machine already has
+
+
+def ready_data(config: Config) -> DataFacts:
+    """What is known of the config's dataset.
+
+    Raises:
+        DataError: it is not prepared, or damaged.
+        UserError: it was prepared with another tokenizer than the config asks for.
+    """
+    folder = dataset_folder(config.data_dir, config.dataset)
+    if config.dataset == EMBEDDED and not (folder / "meta.json").exists():
+        from gptmill.cli.prepare import prepare_known
+
+        prepare_known(config.dataset, config.data_dir, config.tokenizer)
+    facts = read_facts(config.data_dir, config.dataset)
+    if config.tokenizer is not None and facts.tokenizer not in (None, config.tokenizer):
+        raise UserError(
+            f"tokenizer={config.tokenizer}: {folder} was prepared with {facts.tokenizer}; leave tokenizer out, or run "
+            f"gptmill prepare --dataset {config.dataset} --tokenizer {config.tokenizer} --overwrite"
+        )
+    return facts

@@ -1,0 +1,152 @@
+"""``gptmill train``: from the command line to a finished run. The rooms meet here, in the order a batch passes them.
+
+config -> plan -> data are settled first, without torch, so that every mistake shows within half a second.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from gptmill.cli.dataset import ready_data
+from gptmill.config.load import Resolved, load
+from gptmill.data.facts import facts_notice
+from gptmill.parallel.launch import Place, find_place
+from gptmill.plan.hardware import detect_machine
+from gptmill.plan.plan import make_plan
+from gptmill.plan.types import DataFacts, Plan
+from gptmill.track.run_dir import RunDir, open_run_dir
+
+if TYPE_CHECKING:
+    from gptmill.train.state import TrainState
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def train(
+    *argv: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    json: Flag = False,
+    explain: Flag = False,
+    overwrite: Flag = False,
+) -> int:
+    """Train a model, or with --resume go on with a run.
+
+    Parameters
+    ----------
+    argv
+        Config files (a path, or a name that `gptmill configs` lists) and --key=value settings; the later wins.
+    json
+        Print one JSON object with the result on stdout; progress goes to stderr as always.
+    explain
+        Print every setting and where it came from, and train nothing.
+    overwrite
+        Delete the run that is in the run folder and start anew.
+    """
+    resolved = load(list(argv))
+    if explain:
+        from gptmill.cli.explain import explain as show
+
+        show(resolved)
+        return 0
+    config, place = resolved.config, find_place()
+    data = ready_data(config)
+    plan = make_plan(config, data=data, machine=detect_machine(config.device), world_size=place.world_size)
+    if plan.device.startswith("cuda"):
+        from gptmill.cli.cuda import replan_without_cuda
+
+        plan = replan_without_cuda(plan, config, data)
+    run_dir = open_run_dir(
+        config.out_dir,
+        explicit=resolved.origins["out_dir"].startswith("--"),
+        resume=config.init_from == "resume",
+        overwrite=overwrite,
+        max_iters=plan.max_iters,
+    )
+    for remark in (*resolved.notices, facts_notice(data), *(f"{a.key}: {a.says}" for a in plan.advice), *run_dir.notices):
+        if remark:
+            print(remark, file=sys.stderr)
+    if run_dir.finished is not None:
+        result, signal = run_dir.finished, None
+    else:
+        result, signal = fit(resolved, plan, data, run_dir, place)
+    if json:
+        print(json_format.dumps(result, allow_nan=False))
+    elif signal is None:
+        from gptmill.cli.closing import closing
+
+        print(closing(result), file=sys.stderr)
+    return 128 + signal if signal else 0
+
+
+def fit(
+    resolved: Resolved, plan: Plan, data: DataFacts, run_dir: RunDir, place: Place
+) -> tuple[dict[str, Any], int | None]:
+    """Carry out the plan in the run folder.
+
+    Returns:
+        the summary that --json prints, and the signal that ended the run early, if one did.
+    """
+    from gptmill.data.batches import Batches, fixed_batches
+    from gptmill.data.shards import open_tokens
+    from gptmill.parallel.single import Single
+    from gptmill.track.console import ConsoleRecorder
+    from gptmill.track.describe import describe
+    from gptmill.track.jsonl import JsonlRecorder
+    from gptmill.track.summary import Summary
+    from gptmill.train.checkpoint import resume, weights_sha256
+    from gptmill.train.checkpointer import Checkpointer
+    from gptmill.train.facts import run_facts
+    from gptmill.train.loop import run
+    from gptmill.train.signals import StopOnSignal
+
+    values = resolved.config.model_dump()
+    describe(run_dir.path, values, resolved.origins, plan, tokenizer=Path(plan.data_path) / "tokenizer")
+    splits = {split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")}
+    n_eval = plan.eval_iters * plan.batch_size
+    windows = {split: fixed_batches(tokens, plan.shape.block_size, plan.seed, n_eval) for split, tokens in splits.items()}
+    batches = Batches(splits["train"], plan.shape.block_size, plan.seed, plan.sampling)
+
+    state = new_state(plan)
+    facts = run_facts(plan, data)
+    if run_dir.resumed:
+        for remark in resume(run_dir.path, state, facts):
+            print(remark, file=sys.stderr)
+
+    summary = Summary(
+        run_dir.path,
+        params=plan.params,
+        flops_per_token=plan.flops_per_token,
+        weights_sha256=lambda: weights_sha256(state.model),
+    )
+    console = ConsoleRecorder(plan.log_interval)
+    jsonl = JsonlRecorder(run_dir.path, summary.result)
+    recorders = [console, summary, jsonl, Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots)]
+    with StopOnSignal() as stop:
+        for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
+            pending = [event]
+            while pending:  # a recorder may answer with events of its own: CheckpointSaved, Notice
+                told = pending.pop(0)
+                for record in recorders:
+                    pending += record(told)
+    console.close()
+    jsonl.close()
+    return summary.result(), stop.signal
+
+
+def new_state(plan: Plan) -> TrainState:
+    """Weights, optimizer and scaler as they are before the first step, on the plan's device."""
+    import torch
+
+    from gptmill.model.gpt import build
+    from gptmill.optim.optimizers import OPTIMIZERS
+    from gptmill.train.state import TrainState
+
+    torch.set_float32_matmul_precision(plan.matmul_precision)
+    torch.use_deterministic_algorithms(plan.deterministic)
+    model = build(plan.shape, seed=plan.seed, device=plan.device)
+    scaler = torch.amp.GradScaler(plan.device.split(":")[0]) if plan.dtype == "float16" else None
+    return TrainState(model, OPTIMIZERS[plan.optimizer](model, plan), scaler)

@@ -1,0 +1,41 @@
+"""A trained model out of a run folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from safetensors.torch import load
+
+from gptmill.errors import CheckpointError
+from gptmill.model.gpt import GPT, build
+from gptmill.shapes import ModelShape
+from gptmill.train import manifest, retention
+
+
+def load_model(run_dir: Path, device: str) -> GPT:
+    """The run's best checkpoint, or its newest good one where no best is marked or it is damaged.
+
+    Raises:
+        CheckpointError: there is none, or every one is damaged; each problem is named.
+    """
+    path = retention.best(run_dir)
+    problems = manifest.verify(path) if path else []
+    if path is None or problems:
+        path, more = manifest.newest_good(run_dir)
+        problems += more
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if path is None:
+        raise CheckpointError(f"{run_dir}: no usable checkpoint to sample from")
+    found = manifest.read_manifest(path)
+    known = {field.name for field in fields(ModelShape)}
+    shape = ModelShape(**{key: value for key, value in found.facts["must_match"].items() if key in known})
+    model = build(shape, seed=0, device=device)
+    weights = load(manifest.read_member(path, "model.safetensors", found))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(weights[name])
+    return model
