@@ -59,9 +59,11 @@ def sample(
     if not (folder / "tokenizer").is_dir():
         raise UserError(f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text")
     tokenizer = load_tokenizer(folder / "tokenizer")
-    prompt_ids = [int(i) for i in tokenizer.encode(prompt)]
-    if not prompt_ids and tokenizer.end_of_text is None:
-        raise UserError("--prompt: is empty, and this run's tokenizer has no end-of-text token to start from")
+    start = prompt_ids = [int(i) for i in tokenizer.encode(prompt)]
+    if not start:
+        if tokenizer.end_of_text is None:
+            raise UserError("--prompt: is empty, and this run's tokenizer has no end-of-text token to start from")
+        start = [tokenizer.end_of_text]
 
     import torch
 
@@ -77,10 +79,9 @@ def sample(
     for number in range(num_samples):
         if number:
             print("-" * 20)
-        ids = prompt_ids or [tokenizer.end_of_text]
         new_ids = generate(
             model,
-            [i for i in ids if i is not None],
+            start,
             max_new_tokens,
             generator=generator,
             temperature=temperature,

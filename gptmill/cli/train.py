@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from cyclopts import Parameter
 from gptmill.cli.dataset import ready_data
 from gptmill.config.load import Resolved, load
 from gptmill.data.facts import facts_notice
+from gptmill.events import Event
 from gptmill.parallel.launch import Place, find_place
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.plan import make_plan
@@ -66,7 +68,12 @@ def train(
         overwrite=overwrite,
         max_iters=plan.max_iters,
     )
-    for remark in (*resolved.notices, facts_notice(data), *(f"{a.key}: {a.says}" for a in plan.advice), *run_dir.notices):
+    for remark in (
+        *resolved.notices,
+        facts_notice(data),
+        *(f"{a.key}: {a.says}" for a in plan.advice),
+        *run_dir.notices,
+    ):
         if remark:
             print(remark, file=sys.stderr)
     if run_dir.finished is not None:
@@ -105,9 +112,13 @@ def fit(
 
     values = resolved.config.model_dump()
     describe(run_dir.path, values, resolved.origins, plan, tokenizer=Path(plan.data_path) / "tokenizer")
-    splits = {split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")}
+    splits = {
+        split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")
+    }
     n_eval = plan.eval_iters * plan.batch_size
-    windows = {split: fixed_batches(tokens, plan.shape.block_size, plan.seed, n_eval) for split, tokens in splits.items()}
+    windows = {
+        split: fixed_batches(tokens, plan.shape.block_size, plan.seed, n_eval) for split, tokens in splits.items()
+    }
     batches = Batches(splits["train"], plan.shape.block_size, plan.seed, plan.sampling)
 
     state = new_state(plan)
@@ -124,7 +135,8 @@ def fit(
     )
     console = ConsoleRecorder(plan.log_interval)
     jsonl = JsonlRecorder(run_dir.path, summary.result)
-    recorders = [console, summary, jsonl, Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots)]
+    checkpointer = Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots)
+    recorders: list[Callable[[Event], Iterable[Event]]] = [console, summary, jsonl, checkpointer]
     with StopOnSignal() as stop:
         for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
             pending = [event]

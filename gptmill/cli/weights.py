@@ -19,16 +19,15 @@ def load_model(run_dir: Path, device: str) -> GPT:
     """The run's best checkpoint, or its newest good one where no best is marked or it is damaged.
 
     Raises:
-        CheckpointError: there is none, or every one is damaged; each problem is named.
+        CheckpointError: there is none, or every one is damaged.
     """
-    path = retention.best(run_dir)
-    problems = manifest.verify(path) if path else []
-    if path is None or problems:
-        path, more = manifest.newest_good(run_dir)
-        problems += more
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    if path is None:
+    for path in sorted(manifest.steps(run_dir), key=lambda folder: (retention.is_best(run_dir, folder), folder))[::-1]:
+        problems = manifest.verify(path)
+        if not problems:
+            break
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    else:
         raise CheckpointError(f"{run_dir}: no usable checkpoint to sample from")
     found = manifest.read_manifest(path)
     known = {field.name for field in fields(ModelShape)}

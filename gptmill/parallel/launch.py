@@ -19,7 +19,9 @@ class Place:
 
 def find_place() -> Place:
     """Read RANK, LOCAL_RANK and WORLD_SIZE; without torchrun this is the only process."""
-    place = Place(*(int(os.environ.get(name, start)) for name, start in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))))
+    place = Place(
+        *(int(os.environ.get(name, start)) for name, start in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
+    )
     if place.world_size > 1:
         raise UserError(
             f"WORLD_SIZE={place.world_size}: training on several processes is not in this version; "

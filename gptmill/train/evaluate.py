@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gptmill.events import EvalDone
 from gptmill.plan.types import Plan
+from gptmill.train.device import autocast, to_device
 from gptmill.train.state import TrainState
-from gptmill.train.step import autocast, to_device
 
 
 @torch.no_grad()
@@ -28,3 +30,16 @@ def mean_loss(state: TrainState, plan: Plan, forward: Callable[..., Tensor], win
             total += forward(x_BT, y_BT).double().cpu() * len(x_BT)
     state.model.train()
     return (total / len(windows_NS)).item()
+
+
+def evaluate(
+    plan: Plan, state: TrainState, forward: Callable[..., Tensor], eval_windows: dict[str, np.ndarray]
+) -> EvalDone:
+    """Measure both splits and remember the best validation loss."""
+    began = time.perf_counter()
+    losses = {split: mean_loss(state, plan, forward, windows_NS) for split, windows_NS in eval_windows.items()}
+    best = state.best_val_loss is None or losses["val"] < state.best_val_loss
+    if best:
+        state.best_val_loss = losses["val"]
+    state.evaluated = state.iter
+    return EvalDone(state.iter, losses["train"], losses["val"], best, time.perf_counter() - began)

@@ -7,16 +7,15 @@ saving it when CheckpointDue arrives.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, StepDone, Stopped
 from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
-from gptmill.train.evaluate import mean_loss
+from gptmill.train.evaluate import evaluate
 from gptmill.train.state import TrainState
 from gptmill.train.step import Take, train_step
 
@@ -57,7 +56,7 @@ def run(
         if reason and state.iter > saved_iter:
             yield CheckpointDue(state.iter, reason, best=evaluated is not None and evaluated.best)
             saved_iter, saved_at = state.iter, time.perf_counter()
-        if stop.signal is not None and not done:
+        if stop.signal is not None and not (done and state.evaluated == state.iter):
             yield Stopped(state.iter, stop.signal)
             return
         if done:
@@ -70,19 +69,6 @@ def run(
         yield StepDone(
             state.iter, result.loss, result.lr, result.grad_norm, plan.tokens_per_iter, seconds, result.skipped
         )
-
-
-def evaluate(
-    plan: Plan, state: TrainState, forward: Callable[..., Tensor], eval_windows: dict[str, np.ndarray]
-) -> EvalDone:
-    """Measure both splits and remember the best validation loss."""
-    began = time.perf_counter()
-    losses = {split: mean_loss(state, plan, forward, windows_NS) for split, windows_NS in eval_windows.items()}
-    best = state.best_val_loss is None or losses["val"] < state.best_val_loss
-    if best:
-        state.best_val_loss = losses["val"]
-    state.evaluated = state.iter
-    return EvalDone(state.iter, losses["train"], losses["val"], best, time.perf_counter() - began)
 
 
 def checkpoint_reason(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gptmill.model.dropout import dropout_keys
 from gptmill.optim.schedules import lr_at
 from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
+from gptmill.train.device import autocast, dropout_keys, to_device
 from gptmill.train.guard import check_finite, check_scale
 from gptmill.train.state import TrainState
 
@@ -26,23 +25,6 @@ class StepResult:
     lr: float
     grad_norm: float  # before clipping
     skipped: bool  # float16 overflow: nothing was updated
-
-
-def autocast(plan: Plan) -> AbstractContextManager[object]:
-    """Matmuls in the plan's dtype; weights and optimizer state stay float32."""
-    if plan.dtype == "float32":
-        return nullcontext()
-    return torch.autocast(plan.device.split(":")[0], dtype=getattr(torch, plan.dtype))
-
-
-def to_device(tokens_BS: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
-    """Inputs and the targets one to their right, each int64 [B, T], from windows of S = T + 1 tokens."""
-    ids_BS = torch.from_numpy(tokens_BS)
-    if device.startswith("cuda"):
-        ids_BS = ids_BS.pin_memory().to(device, non_blocking=True)
-    else:
-        ids_BS = ids_BS.to(device)
-    return ids_BS[:, :-1], ids_BS[:, 1:]
 
 
 def train_step(state: TrainState, plan: Plan, engine: Single, forward: Callable[..., Tensor], take: Take) -> StepResult:
@@ -62,8 +44,7 @@ def train_step(state: TrainState, plan: Plan, engine: Single, forward: Callable[
         x_BT, y_BT = to_device(take(first, plan.batch_size), plan.device)
         keys_B = None
         if plan.shape.dropout:
-            keys_B = dropout_keys(plan.seed, first, plan.batch_size, plan.device)
-            torch.manual_seed(int(keys_B[0]))  # for sdpa's own dropout; everything else uses the keys
+            keys_B = dropout_keys(plan, first)
         with engine.sync(last=micro_step == plan.micro_steps - 1):
             with autocast(plan):
                 micro_loss = forward(x_BT, y_BT, keys_B) / plan.micro_steps

@@ -37,7 +37,9 @@ def test_cosine_equals_pytorchs() -> None:
     decay=st.integers(1, 60),
     step=st.integers(0, 200),
 )
-def test_a_rate_stays_between_its_bounds_and_never_rises_after_warmup(name: str, warmup: int, decay: int, step: int) -> None:
+def test_a_rate_stays_between_its_bounds_and_never_rises_after_warmup(
+    name: str, warmup: int, decay: int, step: int
+) -> None:
     plan = small_plan(
         schedule=name, learning_rate=0.5, min_lr=0.05, warmup_iters=warmup, lr_decay_iters=decay, max_iters=40
     )
