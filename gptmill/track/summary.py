@@ -46,6 +46,7 @@ class Summary:
         self._fixed = {"params": params, "flops_per_token": flops_per_token}
         self._weights_sha256 = weights_sha256
         self._peak_memory = peak_memory
+        self._result: dict[str, Any] | None = None  # asked for twice, at RunDone and by --json: the answer is one
         self._fold = Fold()
         for fields in read_events(run_dir):
             self._fold.add(fields)
@@ -54,13 +55,16 @@ class Summary:
         fields = record(event)
         if fields is not None:
             self._fold.add(fields)
+        self._result = None
         return []
 
     def result(self) -> dict[str, Any]:
         """The contract's keys; a number that is not known (no evaluation, no step) is None."""
+        if self._result is not None:
+            return self._result
         fold = self._fold
         best = fold.best_val_loss
-        return {
+        self._result = {
             "run_dir": str(self._run_dir),
             "iters": fold.iters,
             "tokens": fold.tokens,
@@ -74,6 +78,7 @@ class Summary:
             "weights_sha256": self._weights_sha256(),
             **self._fixed,
         }
+        return self._result
 
 
 class Fold:
