@@ -32,7 +32,7 @@ def detect_machine(device: str = "auto", *, demanded: bool = True, root: Path = 
     Raises:
         UserError: the demanded device is not here; names auto.
     """
-    match = re.fullmatch(r"(auto|cpu|mps|cuda)|cuda:([0-9]{1,3})", device)
+    match = re.fullmatch(r"(auto|cpu|mps|cuda)|cuda:([0-9]{1,4})", device)
     if match is None:
         raise ConfigError(f"device={device}: unknown; one of auto, cpu, cuda, cuda:N, mps{nearest(device, DEVICES)}")
     kind, index = match[1] or "cuda", int(match[2] or 0)

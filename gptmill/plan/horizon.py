@@ -14,7 +14,6 @@ from gptmill.errors import ConfigError, DataError
 # a step for 2 sequences in 512 (OpenWebText) or for the binary tail of epochs=0.1; rounding down would leave most of a
 # batch unread.
 NEW_TEXT = Fraction(1, 100)
-MOST_TOKENS = 10**18  # all text ever written is about 10^15: beyond it a typo is likelier than a run
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,12 @@ def settle_horizon(config: Config, *, windows: int | None, effective_batch_size:
         windows: training sequences in one epoch; None when the data is not prepared.
 
     Raises:
-        ConfigError: two lengths at once, a length out of reach, or a floor above the peak.
+        ConfigError: two lengths or two floors at once, or fewer tokens than one step.
         DataError: epochs of data that is not prepared.
     """
     problems: list[str] = []
     min_lr = _floor(config, problems)
     max_iters = _length(config, windows, effective_batch_size, problems)
-    if max(1, max_iters) * effective_batch_size * config.block_size > MOST_TOKENS:
-        problems.append(f"max_iters={max_iters}: with this batch more than 10^18 tokens; try a shorter run")
     if problems:
         raise ConfigError(*problems)
     return Horizon(
@@ -102,13 +99,6 @@ def _floor(config: Config, problems: list[str]) -> float:
         return _share(peak, config.min_lr_ratio)
     if config.min_lr is None:
         return _share(peak, 0.1)
-    if peak == 0:
-        return 0.0  # learning_rate=0 is the control that must not learn, whatever floor its config names
-    if config.decay_lr and config.min_lr > peak:
-        problems.append(
-            f"min_lr={config.min_lr:g}: above learning_rate={peak:g}, so the rate would climb instead of decay; "
-            f"try min_lr={_share(peak, 0.1):g}"
-        )
     return config.min_lr
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from gptmill.config.rules import broken_rules
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError, GptmillError
 from gptmill.plan.advice import Situation, advise
@@ -48,6 +49,8 @@ def make_plan(
             failures.append(failure)
             return None
 
+    if broken := [rule.says for rule in broken_rules(config)]:
+        failures.append(ConfigError(*broken))
     windows = None if data is None else windows_per_epoch(data.train_tokens, config.block_size)
     shape = attempt(lambda: settle_shape(config, data, machine))
     batch = attempt(lambda: settle_batch(config, world_size))

@@ -10,39 +10,19 @@ from gptmill.plan.types import DataFacts, Machine
 from gptmill.shapes import ModelShape
 
 GPT2_VOCAB_SIZE = 50304  # 50,257 rounded up to a multiple of 64, as nanoGPT assumes without meta data
-LARGEST = 2**31 - 1  # of any dimension; beyond it a typo is likelier than a model
 
 
 def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> ModelShape:
     """Fill in the vocabulary, the feed-forward width and the attention kernel.
 
     Raises:
-        ConfigError: heads that do not split the width, an odd head under rope, a vocabulary smaller than the data's.
+        ConfigError: a vocabulary smaller than the data's.
     """
-    problems = [
-        f"{name}={value}: larger than any tensor's side, {LARGEST}; try a smaller one"
-        for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size", "ffn_dim")
-        if (value := getattr(config, name)) is not None and value > LARGEST
-    ]
-    C, H = config.n_embd, config.n_head
-    if C % H:
-        near = (h for d in range(1, 1000) for h in (H - d, H + d) if 0 < h <= C and C % h == 0)
-        fitting = next(near, 1)
-        problems.append(
-            f"n_head={H}: does not split n_embd={C} into equal heads; try n_head={fitting} or n_embd={-(-C // H) * H}"
-        )
-    elif config.position_encoding == "rope" and C // H % 2:
-        problems.append(
-            f"position_encoding=rope: turns features in pairs, and heads are n_embd / n_head = {C // H} wide; "
-            f"try n_embd={C + H}"
-        )
     if data and data.vocab_size and config.vocab_size is not None and config.vocab_size < data.vocab_size:
-        problems.append(
+        raise ConfigError(
             f"vocab_size={config.vocab_size}: {config.dataset} has ids up to {data.vocab_size - 1}; "
             f"try vocab_size={_rounded(data.vocab_size)} or leave it out"
         )
-    if problems:
-        raise ConfigError(*problems)
     return ModelShape(
         n_layer=config.n_layer,
         n_head=config.n_head,

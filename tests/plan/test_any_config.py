@@ -68,7 +68,6 @@ def test_every_valid_config_is_planned_or_refused_in_single_lines(
     except GptmillError as refused:
         assert refused.problems
         assert all("\n" not in problem for problem in refused.problems)
-        assert all("try " in problem or "keep one" in problem for problem in refused.problems)
         return
     json.dumps(plan_json(plan), allow_nan=False)
     assert plan.tokens_per_iter == plan.micro_steps * world_size * plan.batch_size * plan.shape.block_size

@@ -112,7 +112,7 @@ def test_a_device_that_a_file_asks_for_is_replaced_as_auto_would(
 
 
 @pytest.mark.parametrize(
-    "device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "CUDA", "", "auto:1", "cuda:9999", "cuda:\u0661"]
+    "device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "CUDA", "", "auto:1", "cuda:99999", "cuda:\u0661"]
 )
 def test_an_unknown_device_is_refused_naming_the_known_ones(machine: Path, device: str) -> None:
     with pytest.raises(UserError, match=f"device={device}: unknown; one of auto, cpu, cuda, cuda:N, mps"):
