@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from gptmill.cli.dataset import ready_data
 from gptmill.config.load import load
 from gptmill.config.schema import Config
+from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import dataset_folder, facts_notice
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
@@ -36,13 +37,16 @@ def plan(*argv: Annotated[str, Parameter(allow_leading_hyphen=True)], json: Flag
         Print one JSON object instead of a page.
     """
     resolved = load(list(argv))
-    data = prepared_data(resolved.config)
+    config = resolved.config
+    data = prepared_data(config)
+    if data is None and config.tokenizer is None and config.dataset in CORPORA:
+        config = config.model_copy(update={"tokenizer": CORPORA[config.dataset].tokenizer})  # what preparing will use
     remarks = [*resolved.notices]
     if data is not None and (remark := facts_notice(data)):
         remarks.append(remark)
     demanded = resolved.origins["device"].startswith("--")
-    machine = detect_machine(resolved.config.device, demanded=demanded)
-    settled = make_plan(resolved.config, data=data, machine=machine, origins=resolved.origins)
+    machine = detect_machine(config.device, demanded=demanded)
+    settled = make_plan(config, data=data, machine=machine, origins=resolved.origins)
     for remark in remarks:
         print(remark, file=sys.stderr)
     if json:
@@ -98,7 +102,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
         ],
         "data": [_data(p)],
         "step": [
-            f"{p.batch_size} sequences x {p.gradient_accumulation_steps} micro-steps = {p.effective_batch_size:,} sequences"
+            f"{p.batch_size} sequences x {p.gradient_accumulation_steps} micro-step{'s' * (p.gradient_accumulation_steps > 1)} = {p.effective_batch_size:,} sequences"
             + (f", over {p.world_size} devices" if p.world_size > 1 else ""),
             f"= {p.tokens_per_iter:,} tokens, {flops(p.tokens_per_iter * p.flops_per_token)}",
         ],

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gptmill.config.schema import Config
 from gptmill.plan.flops import forward_flops
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
+from gptmill.plan.shape import expected_vocab_size
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.registry import Registry
 from gptmill.units import count
@@ -61,11 +62,15 @@ def dataset_not_prepared(run: Situation) -> Advice | None:
 def vocabulary_assumed(run: Situation) -> Advice | None:
     if run.config.vocab_size is not None or (run.data is not None and run.data.vocab_size is not None):
         return None
+    tokenizer = run.config.tokenizer
+    expected = expected_vocab_size(tokenizer) is not None
     return note(
         "vocab_size",
         f"{run.plan.shape.vocab_size:,} is assumed",
-        "no meta.json names the tokenizer; this is GPT-2's 50,257 rounded up",
-        "vocab_size=N, or gptmill prepare",
+        f"tokenizer {tokenizer} has not met the text yet"
+        if expected
+        else "no meta.json names the tokenizer; this is GPT-2's",
+        f"gptmill prepare --dataset {run.config.dataset}, or vocab_size=N",
     )
 
 

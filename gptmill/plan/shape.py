@@ -10,6 +10,7 @@ from gptmill.plan.types import DataFacts, Machine
 from gptmill.shapes import ModelShape
 
 GPT2_VOCAB_SIZE = 50304  # 50,257 rounded up to a multiple of 64, as nanoGPT assumes without meta data
+FIXED_VOCAB_SIZES = {"byte": 257, "gpt2": 50257}  # every byte and an end of text; OpenAI's vocabulary
 
 
 def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> ModelShape:
@@ -44,6 +45,12 @@ def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> Mo
     )
 
 
+def expected_vocab_size(tokenizer: str | None) -> int | None:
+    """Ids of a tokenizer that has not met its text yet; None for char, which depends on the text, and for no name."""
+    kind, _, size = (tokenizer or "").partition("-")
+    return int(size) if kind == "bpe" else FIXED_VOCAB_SIZES.get(kind)
+
+
 def check_data(config: Config, data: DataFacts | None) -> None:
     """Raise DataError naming each split that is shorter than one window and its last target."""
     if data is None:
@@ -62,9 +69,8 @@ def check_data(config: Config, data: DataFacts | None) -> None:
 def _vocab_size(config: Config, data: DataFacts | None) -> int:
     if config.vocab_size is not None:
         return config.vocab_size
-    if data is None or data.vocab_size is None:
-        return GPT2_VOCAB_SIZE
-    return _rounded(data.vocab_size)
+    known = data.vocab_size if data else None
+    return _rounded(known or expected_vocab_size(config.tokenizer) or GPT2_VOCAB_SIZE)
 
 
 def _rounded(vocab_size: int) -> int:

@@ -69,6 +69,13 @@ def test_the_vocabulary_is_the_tokenizers_aligned_when_large(ids: int | None, as
     assert made.shape.vocab_size == settled
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "settled"), [("bpe-2048", 2048), ("bpe-300", 300), ("byte", 257), ("gpt2", 50304), ("char", 50304)]
+)
+def test_before_the_data_is_prepared_the_tokenizers_name_gives_the_vocabulary(tokenizer: str, settled: int) -> None:
+    assert make_plan(Config(tokenizer=tokenizer), data=None, machine=CPU).shape.vocab_size == settled
+
+
 def test_a_vocabulary_smaller_than_the_datas_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"vocab_size=50256: openwebtext has ids up to 50256; try vocab_size=50304"):
         plan(vocab_size=50256)
