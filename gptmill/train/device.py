@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from gptmill.plan.types import Plan
-from gptmill.seeds import sequence_keys
-
-DROPOUT_STREAM = 2  # keeps dropout apart from the data order, which has streams of its own
+from gptmill.seeds import splitmix64, stream_key
 
 
 def autocast(plan: Plan) -> AbstractContextManager[object]:
@@ -36,6 +34,7 @@ def dropout_keys(plan: Plan, first: int) -> Tensor:
 
     Also seeds torch's generator, for the one kernel (sdpa) whose dropout cannot take keys.
     """
-    keys_B = sequence_keys(plan.seed, DROPOUT_STREAM, first, plan.batch_size)
+    sequence_B = np.arange(first, first + plan.batch_size, dtype=np.uint64)
+    keys_B = splitmix64(stream_key(plan.seed, "dropout"), sequence_B)
     torch.manual_seed(int(keys_B[0] >> np.uint64(1)))
     return torch.from_numpy(keys_B.astype(np.uint32).view(np.int32)).to(plan.device)

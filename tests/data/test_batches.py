@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptmill.config.schema import Config
-from gptmill.data.batches import SAMPLINGS, Batches, fixed_batches, splitmix64, stream_key
+from gptmill.data.batches import SAMPLINGS, Batches, fixed_batches
 from gptmill.data.shards import Tokens
 from gptmill.errors import DataError
+from gptmill.seeds import splitmix64, stream_key
 from tests.data.toys import counting
 
 
