@@ -29,7 +29,7 @@ def verify(*, run: Path, json: bool = False) -> None:
     if json:
         print(json_format.dumps({"run_dir": str(run), "newest_good": newest, "checkpoints": rows}))
     elif rows:
-        _print_table(rows, newest)
+        _print_table(run, rows, newest)
     if not rows:
         raise CheckpointError(f"{run}: holds no checkpoint; is it a run folder, and has the run saved yet?")
     if not good:
@@ -46,7 +46,7 @@ def _row(run: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _print_table(rows: list[dict[str, Any]], newest: str | None) -> None:
+def _print_table(run: Path, rows: list[dict[str, Any]], newest: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -62,7 +62,8 @@ def _print_table(rows: list[dict[str, Any]], newest: str | None) -> None:
         words = ["good"]
         words += ["--resume continues here"] if row["checkpoint"] == newest else []
         words += ["best validation loss"] if row["best"] else []
-        state = "; ".join(row["problems"] or words)
+        problems = [problem.removeprefix(f"{run / row['checkpoint']}/") for problem in row["problems"]]
+        state = "; ".join(problems or words)
         style = "red" if row["problems"] else "green"
         table.add_row(row["checkpoint"], size(row["bytes"]), Text(printable(state), style=style))
     Console(highlight=False).print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from gptmill.errors import GptmillError
 from gptmill.events import CheckpointDue, CheckpointSaved, Event, Notice, RunStarted
 from gptmill.train import retention
-from gptmill.train.checkpoint import save
+from gptmill.train.checkpoint import SavedCheckpoint, save
 from gptmill.train.manifest import step_name
 from gptmill.train.state import TrainState
 
@@ -55,14 +56,15 @@ class Checkpointer:
         assert due.iter == self.state.iter, f"asked to save step {due.iter}, but the state is at {self.state.iter}"
         if due.iter == self._saved_iter and not due.best:
             return []
+        events: list[Event] = []
         try:
-            saved = save(self.run_dir, self.state, self.facts, best=due.best)
+            saved = self._save_making_room(due, events)
         except GptmillError as error:
             if due.reason in ("stop", "end"):
                 raise
-            return [Notice(due.iter, f"{problem}; training goes on") for problem in error.problems]
+            return [*events, *(Notice(due.iter, f"{problem}; training goes on") for problem in error.problems)]
         self._saved_iter = due.iter
-        events: list[Event] = [
+        events.append(
             CheckpointSaved(
                 due.iter,
                 path=str(saved.path.relative_to(self.run_dir)),
@@ -71,7 +73,7 @@ class Checkpointer:
                 seconds=saved.seconds,
                 n_bytes=saved.n_bytes,
             )
-        ]
+        )
         try:
             if due.best:
                 retention.mark_best(self.run_dir, saved.path)
@@ -79,3 +81,16 @@ class Checkpointer:
         except OSError as error:
             events.append(Notice(due.iter, f"{error.filename or self.run_dir}: {error.strerror}; training goes on"))
         return events
+
+    def _save_making_room(self, due: CheckpointDue, events: list[Event]) -> SavedCheckpoint:
+        """Save; when the disk is full, give up all but the two newest good ones and try once more."""
+        try:
+            return save(self.run_dir, self.state, self.facts, best=due.best)
+        except GptmillError as error:
+            full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+            removed = retention.retire(self.run_dir, keep=2) if full and self.keep else []
+            if not removed:
+                raise
+        names = ", ".join(folder.name for folder in removed)
+        events.append(Notice(due.iter, f"{self.run_dir}: the disk is full: removed {names} to make room"))
+        return save(self.run_dir, self.state, self.facts, best=due.best)

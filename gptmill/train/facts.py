@@ -14,6 +14,13 @@ from gptmill.plan.types import DataFacts, Plan
 
 # How the same weights are computed, never which weights there are.
 FREE_SHAPE_KEYS = ("dropout", "attention_backend")
+# What else of the plan decides the next bits; cadence and max_iters do not.
+FREE_PLAN_KEYS = (
+    *("seed", "sampling", "batch_size", "effective_batch_size", "world_size"),
+    *("learning_rate", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
+    *("schedule", "warmup_iters", "lr_decay_iters", "min_lr"),
+    *("device", "device_name", "dtype", "compile", "deterministic", "matmul_precision"),
+)
 
 
 def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
@@ -33,15 +40,7 @@ def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
         },
         "bits": {
             **{key: shape[key] for key in FREE_SHAPE_KEYS},
-            "sampling": plan.sampling,
-            "seed": plan.seed,
-            "effective_batch_size": plan.effective_batch_size,
-            "batch_size": plan.batch_size,
-            "world_size": plan.world_size,
-            "dtype": plan.dtype,
-            "compile": plan.compile,
-            "device": plan.device,
-            "device_name": plan.device_name,
+            **{key: getattr(plan, key) for key in FREE_PLAN_KEYS},
             "gptmill": gptmill.__version__,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),

@@ -7,7 +7,6 @@ import os
 import pytest
 
 from gptmill.events import CheckpointDue, EvalDone, Event, Notice, RunDone, RunStarted, StepDone
-from gptmill.report.runlog import read_run
 from gptmill.track.jsonl import METRICS, JsonlRecorder, finished, read_events
 from gptmill.track.summary import Summary
 
@@ -121,16 +120,6 @@ def test_finished_is_the_last_run_done(tmp_path):
     assert finished(tmp_path) is None
     write(tmp_path, step(1), RunDone(1, 1.0), RunStarted(1, 2, 100), step(2), RunDone(2, 0.9))
     assert finished(tmp_path)["iter"] == 2
-
-
-def test_the_last_value_of_a_step_counts_and_steps_past_the_restored_one_do_not(tmp_path):
-    write(tmp_path, RunStarted(0, 9, 100), step(1, 5.0), step(2, 4.0), step(3, 3.0), EvalDone(3, 3.0, 3.1, True, 0.1))
-    write(tmp_path, RunStarted(1, 9, 100), step(2, 4.5))
-    log = read_run(tmp_path)
-    assert {iter: fields["loss"] for iter, fields in log.steps.items()} == {1: 5.0, 2: 4.5}
-    assert log.evals == {}
-    assert log.max_iters == 9
-    assert log.summary is None
 
 
 def summary(run) -> Summary:

@@ -173,6 +173,30 @@ def test_a_full_disk_is_a_notice_while_training_and_an_error_at_the_end(tmp_path
             checkpointer(CheckpointDue(1, reason))
 
 
+def test_a_full_disk_gives_up_superseded_checkpoints_but_never_the_last_two(tmp_path, monkeypatch):
+    state = toy_state()
+    checkpointer = Checkpointer(tmp_path, state, FACTS, keep=4)
+    real = os.write
+    limit = 4
+
+    def small_disk(fd, data):
+        if len([name for name in names(tmp_path) if name.startswith("step")]) >= limit:
+            raise OSError(28, os.strerror(28))
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", small_disk)
+    said = [
+        event for iter in range(1, 6) for event in checkpointer(CheckpointDue(take_steps(state, 1).iter, "snapshot"))
+    ]
+    assert [event.iter for event in said if isinstance(event, CheckpointSaved)] == [1, 2, 3, 4, 5]
+    assert names(tmp_path) == ["step_00000003", "step_00000004", "step_00000005"]
+    assert any("removed step_00000002, step_00000001" in event.says for event in said if isinstance(event, Notice))
+    limit = 2
+    (event,) = checkpointer(CheckpointDue(take_steps(state, 1).iter, "snapshot"))[-1:]
+    assert "No space left" in event.says
+    assert names(tmp_path) == ["step_00000004", "step_00000005"]
+
+
 SAVER = """
 import sys
 from pathlib import Path
