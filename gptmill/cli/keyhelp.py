@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from gptmill.config.aliases import aliases_of
+from gptmill.config.aliases import NO_EFFECT, aliases_of
 from gptmill.config.coerce import expects
 from gptmill.config.schema import groups
 from gptmill.config.wording import show
@@ -23,5 +23,10 @@ def print_key_help() -> None:
             print(f"  --{key} ({show(field.default) or 'empty'})")
             also = aliases_of(key)
             names = f" Also: {', '.join('--' + name for name in also)}." if also else ""
-            says = f"{field.description}. Accepts {expects(key)}.{names}"
-            print(textwrap.fill(says, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False))
+            _paragraph(f"{field.description}. Accepts {expects(key)}.{names}")
+    print("\naccepted without effect, so that other trainers' configs run")
+    _paragraph(", ".join(NO_EFFECT))
+
+
+def _paragraph(text: str) -> None:
+    print(textwrap.fill(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False))

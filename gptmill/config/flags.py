@@ -35,6 +35,8 @@ def parse_flags(argv: list[str]) -> tuple[list[str], Reading]:
         name = flag[2:].replace("-", "_")
         if not flag.startswith("--") or not NAME.fullmatch(name):
             reading.problems.append(f"{shown}: not a flag; write --key=value with a key from --help")
+            if not equals and tokens and not tokens[0].startswith("-"):
+                tokens.pop(0)  # most likely its value: no second complaint
             continue
         negated = _negated(name)
         if negated:

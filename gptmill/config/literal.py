@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 
 from gptmill.config.layers import Layer, Reading, Setting
-from gptmill.config.wording import nearest, one_line
+from gptmill.config.wording import MAX_PROBLEMS, misspells, one_line
 
 MAX_DEPTH = 50
 MAX_BITS = 128
@@ -69,9 +69,9 @@ def read_python(text: str, path: str, known: frozenset[str]) -> Reading:
         reader.statement(statement)
     helpers = {n for n in reader.layer if n not in known and (n in reader.used or n.startswith("_"))}
     notices = [
-        f"{reader.layer[name].origin}: {one_line(name)} is not a key, only a helper of later lines{hint}"
-        for name in sorted(helpers)
-        if (hint := nearest(name, known))
+        f"{reader.layer[name].origin}: {one_line(name)} is not a key, only a helper of later lines; did you mean {key!r}?"
+        for name in sorted(helpers)[:MAX_PROBLEMS]
+        if (key := misspells(name, known))
     ]
     return Reading({n: s for n, s in reader.layer.items() if n not in helpers}, notices, reader.problems)
 
@@ -199,18 +199,17 @@ def _text(value: object) -> str:
 
 
 def _binary(op: ast.operator, left: object, right: object) -> object:
-    for side in (left, right):
-        if not isinstance(side, int | float | str):
-            raise Refused("arithmetic on something that is neither a number nor text")
-    if isinstance(left, str) or isinstance(right, str):
-        if not isinstance(op, ast.Add | ast.Mult):
-            raise Refused("text can only be joined with + or repeated with *")
-        n_repeat = right if isinstance(left, str) else left
-        text = left if isinstance(left, str) else right
-        if isinstance(op, ast.Mult) and isinstance(n_repeat, int) and n_repeat * len(str(text)) > MAX_TEXT:
-            raise Refused(f"text of more than {MAX_TEXT} characters")
-    elif isinstance(op, ast.Pow) and (abs(right) > MAX_BITS or (left < 0 and isinstance(right, float))):  # type: ignore[operator, arg-type]
-        raise Refused(f"an exponent must be between -{MAX_BITS} and {MAX_BITS}, of a base that is not negative")
+    match left, right, op:
+        case (int() | float() as base, int() | float() as exponent, ast.Pow()):
+            if abs(exponent) > MAX_BITS or (base < 0 and isinstance(exponent, float)):
+                raise Refused(f"an exponent must be between -{MAX_BITS} and {MAX_BITS}, of a base that is not negative")
+        case (str() as text, int() as n_repeat, ast.Mult()) | (int() as n_repeat, str() as text, ast.Mult()):
+            if n_repeat * len(text) > MAX_TEXT:
+                raise Refused(f"text of more than {MAX_TEXT} characters")
+        case (int() | float(), int() | float(), _) | (str(), str(), ast.Add()):
+            pass
+        case _:
+            raise Refused("only numbers can be computed with, and text joined with + or repeated with *")
     return _apply(BINARY[type(op)], left, right)
 
 
@@ -251,5 +250,8 @@ def _say(node: ast.AST) -> str:
         "AugAssign": "an assignment such as +=",
         "AnnAssign": "a declaration without a value",
         "Expr": "an expression without a key",
+        "Constant": "this kind of literal",
+        "Compare": "a chained comparison",
+        "Starred": "unpacking",
     }
     return words.get(type(node).__name__, f"{type(node).__name__.lower()}")

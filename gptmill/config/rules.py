@@ -48,7 +48,9 @@ LARGEST: dict[str, int] = {
 
 def broken_rules(config: Config) -> list[Broken]:
     """Every rule that ``config`` breaks."""
-    return _too_large(config) + [broken for rule in RULES if (broken := rule(config))]
+    large = _too_large(config)
+    known = {key for broken in large for key in broken.keys}
+    return large + [broken for rule in RULES if (broken := rule(config)) and not known & set(broken.keys)]
 
 
 def _too_large(c: Config) -> list[Broken]:

@@ -7,7 +7,7 @@ from gptmill.config.coerce import as_bool, coerce
 from gptmill.config.layers import Layer, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.schema import Config
-from gptmill.config.wording import nearest, one_line, show
+from gptmill.config.wording import MAX_PROBLEMS, nearest, one_line, show
 
 
 class Translation:
@@ -28,7 +28,8 @@ class Translation:
             elif name in later.KEYS:
                 self._later(name, setting)
             elif name not in KNOWN:
-                self.problems.append(f"{_at(setting, name)}: unknown key{nearest(name, KNOWN)}")
+                few = len(self.problems) < MAX_PROBLEMS  # a hint takes milliseconds, and later ones are not shown
+                self.problems.append(f"{_at(setting, name)}: unknown key{nearest(name, KNOWN) if few else ''}")
             elif name not in later.OPTIONS:
                 self._known(name, setting, found)
         return found
@@ -93,7 +94,7 @@ class Translation:
 
 
 def _at(setting: Setting, name: str) -> str:
-    return setting.origin if setting.from_flag else f"{setting.origin}: {one_line(name)}"
+    return setting.origin if setting.from_flag else f"{setting.origin}: {one_line(name) or repr(name)}"
 
 
 def _instead(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 from gptmill import registry
@@ -24,6 +25,12 @@ def show(value: object) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or nothing. Long words get nothing: comparing them takes quadratic time."""
     return registry.nearest(word, sorted(known)) if len(word) <= 64 else ""
+
+
+def misspells(word: str, known: Iterable[str]) -> str | None:
+    """The known name that ``word`` is one slip away from."""
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.85) if len(word) <= 64 else []
+    return close[0] if close else None
 
 
 def config_error(problems: list[str]) -> ConfigError:

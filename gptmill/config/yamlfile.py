@@ -6,6 +6,8 @@ is due, and ``on`` stays text where text is due, which PyYAML's own loaders get 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import yaml
 
 from gptmill.config.layers import Reading, Setting
@@ -28,7 +30,7 @@ def read_yaml(text: str, path: str) -> Reading:
     return reading
 
 
-def _scalars(events, path: str, reading: Reading):  # type: ignore[no-untyped-def]
+def _scalars(events: Iterable[yaml.Event], path: str, reading: Reading) -> Iterator[yaml.ScalarEvent]:
     """Keys and values in turn as ScalarEvents; ends with a problem at the first thing that is not flat."""
     n_documents = n_mappings = 0
     for event in events:

@@ -1,0 +1,145 @@
+"""Which layer wins, and that every value knows where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gptmill.config.load import load
+from gptmill.config.schema import Config
+from gptmill.errors import ConfigError
+
+Write = Callable[[str, str], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        return name
+
+    return write
+
+
+def test_flags_beat_later_files_beat_earlier_files_beat_presets_beat_the_entrance(write: Write) -> None:
+    first = write("a.py", "norm_position = 'post'\nbias = True\nn_layer = 3\npreset = 'llama'\n")
+    second = write("b.yaml", "n_layer: 4\nn_head: 4\n")
+    entrance = {"ffn_type": "standard", "dropout": 0.1, "seed": 7, "n_layer": 2}
+    resolved = load(["--n-head=6", first, second], entrance)
+    expected = {
+        "seed": (7, "entrance"),
+        "dropout": (0.0, "preset llama"),
+        "ffn_type": ("swiglu", "preset llama"),
+        "norm_position": ("post", "a.py:1"),
+        "bias": (True, "a.py:2"),
+        "preset": ("llama", "a.py:4"),
+        "n_layer": (4, "b.yaml:1"),
+        "n_head": (6, "--n-head"),
+        "n_embd": (768, "default"),
+    }
+    for key, (value, origin) in expected.items():
+        assert (getattr(resolved.config, key), resolved.origins[key]) == (value, origin)
+    assert set(resolved.origins) == set(Config.model_fields)
+
+
+def test_an_alias_in_a_file_is_named_in_the_origin(write: Write) -> None:
+    assert load([write("a.yaml", "warmup_steps: 5\n")]).origins["warmup_iters"] == "a.yaml:1 (warmup_steps)"
+
+
+def test_a_flag_equal_to_the_default_still_wins(write: Write) -> None:
+    resolved = load([write("a.py", "n_layer = 3"), "--n_layer=12"])
+    assert (resolved.config.n_layer, resolved.origins["n_layer"]) == (12, "--n_layer")
+
+
+def test_of_several_presets_the_later_wins_and_a_flag_replaces_the_list(write: Write) -> None:
+    path = write("a.py", "preset = 'gpt2, llama'")
+    assert load([path]).config.normalization == "rmsnorm"
+    assert load([path, "--preset=gpt2"]).config.normalization == "layernorm_nobias"
+    assert load([path, "--preset="]).config.normalization == "layernorm"
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "length"),
+    [
+        ("max_iters = 5", [], (5, None, None)),
+        ("epochs = 2", [], (600000, 2.0, None)),
+        ("max_iters = 5", ["--epochs=2"], (600000, 2.0, None)),
+        ("epochs = 2", ["--max_iters=5"], (5, None, None)),
+        ("epochs = 2", ["--max_tokens=1e6"], (600000, None, 10**6)),
+        ("epochs = 2", ["--epochs=None"], (600000, None, None)),
+        ("epochs = None\nmax_iters = 5", [], (5, None, None)),
+        ("epochs = 2\nmax_iters = 5", ["--max_iters=7"], (7, None, None)),
+    ],
+)
+def test_exactly_one_key_decides_the_length(
+    write: Write, file: str, flags: list[str], length: tuple[int, float | None, int | None]
+) -> None:
+    config = load([write("a.py", file), *flags]).config
+    assert (config.max_iters, config.epochs, config.max_tokens) == length
+
+
+def test_a_key_that_lost_to_another_says_so() -> None:
+    assert load(["--epochs=2"]).origins["max_iters"] == "not used: epochs decides"
+    origins = load(["--effective_batch_size=8"]).origins
+    assert origins["gradient_accumulation_steps"] == "not used: effective_batch_size decides"
+
+
+def test_none_forgets_what_lower_layers_said(write: Write) -> None:
+    first, second = write("a.py", "max_iters = 5\nn_layer = 3"), write("b.py", "epochs = 2\nn_layer = 4")
+    resolved = load([first, second, "--epochs=None", "--n_layer=None"])
+    assert (resolved.config.max_iters, resolved.config.n_layer) == (5, 12)
+    assert resolved.origins["n_layer"] == "default, reset by --n_layer"
+
+
+def test_keys_without_effect_are_accepted_and_said_once(write: Write) -> None:
+    first, second = write("a.yaml", "num_workers: 4\npin_memory: true\n"), write("b.yaml", "num_workers: 2\n")
+    notices = load([first, second]).notices
+    assert len(notices) == 1
+    assert "num_workers, pin_memory" in notices[0]
+
+
+def test_asking_for_nothing_is_accepted_silently() -> None:
+    resolved = load(
+        [
+            "--pruning_method",
+            "none",
+            "--use_fsdp=False",
+            "--no_wandb",
+            "--penalty_weight",
+            "0",
+            "--early_stopping=False",
+        ]
+    )
+    assert resolved.config == Config()
+    assert resolved.notices == ()
+
+
+def test_tracking_asked_for_in_a_file_never_stops_a_run(write: Write) -> None:
+    path = write("a.py", "wandb_log = True\nwandb_project = 'gpt2'\nwandb_run_name = 'x'\n")
+    notices = load([path]).notices
+    assert len(notices) == 1 and "a.py:1" in notices[0] and "going on without it" in notices[0]
+    with pytest.raises(ConfigError, match="--wandb_log"):
+        load([path, "--wandb_log"])
+
+
+def test_rates_that_the_run_never_uses_are_not_compared(write: Write) -> None:
+    path = write("a.py", "min_lr = 6e-5\nlearning_rate = 3e-5\ndecay_lr = False\n")
+    assert load([path]).config.min_lr == 6e-5
+
+
+def test_every_rule_names_a_way_out_that_works() -> None:
+    for argv, way_out in (
+        (["--n_head=7"], "--n_head=6"),
+        (["--n_head=7"], "--n_head=8"),
+        (["--preset=llama", "--n_head=256"], "--n_head=192"),
+        (["--min_lr=1"], "--min_lr=6e-05"),
+        (["--device=cpu", "--dtype=float16"], "--dtype=bfloat16"),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            load(argv)
+        assert way_out.removeprefix("--").split("=")[1] in str(raised.value)
+        load([*argv, way_out])
