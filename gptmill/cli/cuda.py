@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import sys
 
-from gptmill.config.schema import Config
+from gptmill.config.resolve import Resolved
 from gptmill.errors import UserError
 from gptmill.plan.hardware import detect_machine
-from gptmill.plan.plan import make_plan
-from gptmill.plan.types import DataFacts, Plan
+from gptmill.plan.types import Machine
 
 
-def replan_without_cuda(plan: Plan, config: Config, data: DataFacts) -> Plan:
-    """Return the plan as it is if torch can use CUDA; else, where device=auto chose it, a plan for the CPU.
+def machine_for_torch(machine: Machine, resolved: Resolved) -> Machine:
+    """Return the GPU if torch can use it; else the CPU, unless a flag named the GPU.
 
     Raises:
-        UserError: CUDA was asked for by name.
+        UserError: --device asked for CUDA.
     """
     import torch
 
     if torch.cuda.is_available():
-        return plan
-    says = f"torch {torch.__version__} cannot use the {plan.device_name} in this machine"
-    if config.device != "auto":
-        raise UserError(f"device={config.device}: {says}; install a CUDA build of torch, or use --device=auto")
+        return machine
+    says = f"torch {torch.__version__} cannot use the {machine.name} in this machine"
+    if resolved.origins["device"].startswith("--") and resolved.config.device != "auto":
+        raise UserError(
+            f"--device={resolved.config.device}: {says}; install a CUDA build of torch, or use --device=auto"
+        )
     print(f"device: {says}; training on the CPU", file=sys.stderr)
-    return make_plan(config, data=data, machine=detect_machine("cpu"), world_size=plan.world_size)
+    return detect_machine("cpu")

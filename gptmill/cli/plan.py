@@ -15,6 +15,7 @@ from gptmill.config.load import load
 from gptmill.config.schema import Config
 from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import dataset_folder, facts_notice
+from gptmill.errors import UserError
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.plan import make_plan, plan_json
@@ -26,16 +27,24 @@ WIDTH = 80  # columns of the page, fewer on a narrower terminal
 INDENT = " " * 10  # where the text beside a label begins
 
 
-def plan(*argv: Annotated[str, Parameter(allow_leading_hyphen=True)], json: Flag = False) -> None:
+def plan(
+    *argv: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    gpus: int = 1,
+    json: Flag = False,
+) -> None:
     """Say what `gptmill train` with the same arguments would do, and run nothing.
 
     Parameters
     ----------
     argv
         Config files and --key=value flags, as given to train.
+    gpus
+        Devices that share the work; torchrun's world size.
     json
         Print one JSON object instead of a page.
     """
+    if gpus < 1:
+        raise UserError(f"--gpus={gpus}: must be at least 1")
     resolved = load(list(argv))
     config = resolved.config
     data = prepared_data(config)
@@ -46,7 +55,7 @@ def plan(*argv: Annotated[str, Parameter(allow_leading_hyphen=True)], json: Flag
         remarks.append(remark)
     demanded = resolved.origins["device"].startswith("--")
     machine = detect_machine(config.device, demanded=demanded)
-    settled = make_plan(config, data=data, machine=machine, origins=resolved.origins)
+    settled = make_plan(config, data=data, machine=machine, world_size=gpus, origins=resolved.origins)
     for remark in remarks:
         print(remark, file=sys.stderr)
     if json:

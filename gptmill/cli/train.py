@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from gptmill.cli.dataset import ready_data
-from gptmill.config.load import Resolved, load
+from gptmill.cli.plan import sentence
+from gptmill.config.load import load
+from gptmill.config.resolve import Resolved
 from gptmill.data.facts import facts_notice
 from gptmill.events import Event
 from gptmill.parallel.launch import Place, find_place
@@ -56,11 +58,12 @@ def train(
         return 0
     config, place = resolved.config, find_place()
     data = ready_data(config)
-    plan = make_plan(config, data=data, machine=detect_machine(config.device), world_size=place.world_size)
-    if plan.device.startswith("cuda"):
-        from gptmill.cli.cuda import replan_without_cuda
+    machine = detect_machine(config.device, demanded=resolved.origins["device"].startswith("--"))
+    if machine.kind == "cuda":
+        from gptmill.cli.cuda import machine_for_torch
 
-        plan = replan_without_cuda(plan, config, data)
+        machine = machine_for_torch(machine, resolved)
+    plan = make_plan(config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins)
     run_dir = open_run_dir(
         config.out_dir,
         explicit=resolved.origins["out_dir"].startswith("--"),
@@ -68,12 +71,7 @@ def train(
         overwrite=overwrite,
         max_iters=plan.max_iters,
     )
-    for remark in (
-        *resolved.notices,
-        facts_notice(data),
-        *(f"{a.key}: {a.says}" for a in plan.advice),
-        *run_dir.notices,
-    ):
+    for remark in (*resolved.notices, facts_notice(data), *map(sentence, plan.advice), *run_dir.notices):
         if remark:
             print(remark, file=sys.stderr)
     if run_dir.finished is not None:
