@@ -46,9 +46,9 @@ def first_words(found: Found) -> str:
         said = line.strip()
         if said.startswith("#"):
             if said.strip("#!- "):
-                return one_line(said.strip("# "), 100)
+                return one_line(said.strip("# "), 200)
         elif said.startswith(('"', "'")):
-            return one_line(_docstring_start(text), 100)
+            return one_line(_docstring_start(text), 200)
         elif said:
             return ""
     return ""

@@ -51,6 +51,8 @@ def expects(key: str) -> str:
     """What the key accepts, in words: 'a whole number, at least 1'."""
     words = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
     parts = []
+    if is_switch(key) and choices(key):
+        return f"True, False or {', '.join(choices(key))}"
     for kind, bounds in arms(key):
         if kind in words:
             parts.append(", ".join([words[kind], *_limits(bounds)]))

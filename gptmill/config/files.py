@@ -59,12 +59,9 @@ def read_found(found: Found, known: frozenset[str]) -> Reading:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         return Reading(problems=[f"{found.shown}:{line}: holds a NUL byte; is this a config file?"])
-    reader = read_python if found.shown.endswith(".py") else read_yaml_known
-    return reader(text, found.shown, known)
-
-
-def read_yaml_known(text: str, path: str, known: frozenset[str]) -> Reading:
-    return read_yaml(text, path)  # YAML has no helper names, so it need not know the keys
+    if found.shown.endswith(".py"):
+        return read_python(text, found.shown, known)
+    return read_yaml(text, found.shown)
 
 
 def _find(name: str) -> Found | str:
@@ -96,8 +93,8 @@ def _missing(name: str, shown: str, stem: str) -> str:
     if "=" in name:
         return f"{shown}: no such config file; a setting is written with two dashes: --{shown}"
     names = known_configs()
-    listed = f"; known: {', '.join(names[:8])}" if names else ""
-    return f"{shown}: no such config file{nearest(stem, names) or listed}; see `gptmill configs`"
+    listed = f"; known: {', '.join(names[:8])}; see `gptmill configs`"
+    return f"{shown}: no such config file{nearest(stem, names) or listed}"
 
 
 def known_configs() -> list[str]:

@@ -1,51 +1,24 @@
 """Reads a nanoGPT-style ``.py`` config as data: assignments of literals and arithmetic. Nothing is ever executed.
 
 The text is parsed to a syntax tree and the few node types below are evaluated by hand; every other one is refused
-with its line. All results are small: numbers under 128 bits, texts under 4,096 characters, lists of plain values.
+with its line.
 """
 
 from __future__ import annotations
 
 import ast
-import math
-import operator
 import re
 import time
 import warnings
-from collections.abc import Callable
 
+from gptmill.config.arithmetic import BINARY, COMPARE, UNARY, Refused, apply, as_text, binary, bounded
 from gptmill.config.layers import Layer, Reading, Setting
 from gptmill.config.wording import MAX_PROBLEMS, misspells, one_line
 
 MAX_DEPTH = 50
-MAX_BITS = 128
-MAX_TEXT = 4096
 MAX_ITEMS = 256
 MAX_BRACES = 1000  # CPython parses a text with many f-string fields in quadratic time
 FORMAT_SPEC = re.compile(r"[<>^]?0?\d{0,2}(\.\d{1,2})?[deEfgGs%]?")
-
-BINARY: dict[type[ast.operator], Callable] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-}
-UNARY: dict[type[ast.unaryop], Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_}
-COMPARE: dict[type[ast.cmpop], Callable] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-
-
-class Refused(Exception):
-    """This expression is not plain data; the message says why, the caller adds the place."""
 
 
 class Unread(Exception):
@@ -141,7 +114,7 @@ class _Reader:
         deeper = depth + 1
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
-                return _bounded(value)
+                return bounded(value)
             case ast.Name(id=name):
                 if name in self.unread:
                     raise Unread
@@ -150,25 +123,25 @@ class _Reader:
                 self.used.add(name)
                 return self.layer[name].value
             case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
-                return _apply(UNARY[type(op)], self.value(operand, deeper))
+                return apply(UNARY[type(op)], self.value(operand, deeper))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
-                return _binary(op, self.value(left, deeper), self.value(right, deeper))
+                return binary(op, self.value(left, deeper), self.value(right, deeper))
             case ast.BoolOp(op=op, values=values):
                 found = [self.value(v, deeper) for v in values]
                 stop = [v for v in found if bool(v) is isinstance(op, ast.Or)]
                 return stop[0] if stop else found[-1]
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARE:
-                return _apply(COMPARE[type(op)], self.value(left, deeper), self.value(right, deeper))
+                return apply(COMPARE[type(op)], self.value(left, deeper), self.value(right, deeper))
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 return self.value(body if self.value(test, deeper) else orelse, deeper)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return self.items(items, deeper)
             case ast.JoinedStr(values=parts):
-                return _bounded("".join(self.part(p, deeper) for p in parts))
+                return bounded("".join(self.part(p, deeper) for p in parts))
             case ast.Call(func=ast.Attribute(value=ast.Name(id="time"), attr="time"), args=[], keywords=[]):
                 return self.began
             case ast.Call(func=ast.Name(id="str"), args=[only], keywords=[]):
-                return _text(self.value(only, deeper))
+                return as_text(self.value(only, deeper))
         raise Refused(f"{_say(node)} is not plain data; use numbers, text, arithmetic and earlier names")
 
     def items(self, nodes: list[ast.expr], depth: int) -> list[object]:
@@ -184,50 +157,12 @@ class _Reader:
             case ast.Constant(value=str() as text):
                 return text
             case ast.FormattedValue(value=inner, conversion=-1, format_spec=None):
-                return _text(self.value(inner, depth))
+                return as_text(self.value(inner, depth))
             case ast.FormattedValue(
                 value=inner, conversion=-1, format_spec=ast.JoinedStr(values=[ast.Constant(value=str() as spec)])
             ) if FORMAT_SPEC.fullmatch(spec):
-                return str(_apply(lambda v: format(v, spec), self.value(inner, depth)))
+                return str(apply(lambda v: format(v, spec), self.value(inner, depth)))
         raise Refused("this f-string is too clever; use {name} or a short format such as {name:.2f}")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        raise Refused("a list cannot be turned into text")
-    return str(value)
-
-
-def _binary(op: ast.operator, left: object, right: object) -> object:
-    match left, right, op:
-        case (int() | float() as base, int() | float() as exponent, ast.Pow()):
-            if abs(exponent) > MAX_BITS or (base < 0 and isinstance(exponent, float)):
-                raise Refused(f"an exponent must be between -{MAX_BITS} and {MAX_BITS}, of a base that is not negative")
-        case (str() as text, int() as n_repeat, ast.Mult()) | (int() as n_repeat, str() as text, ast.Mult()):
-            if n_repeat * len(text) > MAX_TEXT:
-                raise Refused(f"text of more than {MAX_TEXT} characters")
-        case (int() | float(), int() | float(), _) | (str(), str(), ast.Add()):
-            pass
-        case _:
-            raise Refused("only numbers can be computed with, and text joined with + or repeated with *")
-    return _apply(BINARY[type(op)], left, right)
-
-
-def _apply(function: Callable, *values: object) -> object:
-    try:
-        return _bounded(function(*values))
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise Refused(f"cannot be computed: {one_line(str(error))}") from None
-
-
-def _bounded(value: object) -> object:
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise Refused(f"a number of more than {MAX_BITS} bits")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Refused("a number that is not finite")
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        raise Refused(f"text of more than {MAX_TEXT} characters")
-    return value
 
 
 def _say(node: ast.AST) -> str:

@@ -14,7 +14,7 @@ from gptmill.config.names import KNOWN
 from gptmill.config.rules import broken_rules
 from gptmill.config.schema import Config
 from gptmill.config.translate import Translation
-from gptmill.config.wording import config_error, nearest, show
+from gptmill.config.wording import blame, config_error, nearest, show
 
 # At most one of each group decides; the first is the one with a default.
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (
@@ -91,7 +91,7 @@ def _preset_layer(ranked: list[Layer], translation: Translation) -> Layer:
             missing = "is not in this version" if name in later.PRESETS else "unknown"
             hint = nearest(name, files) if missing == "unknown" else ""
             known = ", ".join(files)
-            translation.problems.append(f"{wanted.origin}: preset={show(name)}: {missing}; one of {known}{hint}")
+            translation.problems.append(f"{blame(wanted.origin, 'preset', name)}: {missing}; one of {known}{hint}")
     return translation.layer(merged)
 
 
@@ -135,14 +135,19 @@ def _validated(values: dict[str, object], chosen: Layer, translation: Translatio
     wrong = list(dict.fromkeys(wrong))
     translation.bad.update(wrong)
     problems = [
-        f"{chosen[key].origin}: {key}={show(values[key])}: must be {expects(key)}; "
-        f"the default is {Config.model_fields[key].default}"
-        for key in wrong
+        f"{blame(chosen[key].origin, key, values[key])}: must be {expects(key)}{_default(key)}" for key in wrong
     ]
     return Config.model_validate({k: v for k, v in values.items() if k not in wrong}), problems
 
 
+def _default(key: str) -> str:
+    value = Config.model_fields[key].default
+    return "" if value is None else f"; the default is {value}"
+
+
 def _where(keys: tuple[str, ...], chosen: Layer) -> str:
-    """The places that set these keys, or 'default'."""
+    """The setting, or for several keys the places that set them."""
+    if len(keys) == 1 and keys[0] in chosen:
+        return blame(chosen[keys[0]].origin, keys[0], chosen[keys[0]].value)
     places = [chosen[key].origin for key in keys if key in chosen]
     return " and ".join(dict.fromkeys(places)) or DEFAULT

@@ -1,6 +1,6 @@
 """What single keys cannot say: rules over several keys, and text keys with a syntax. Each rule is one function.
 
-A rule returns None or a Broken: the keys it is about, why it cannot work and what to try. Only the impossible is
+A rule returns None or a Broken: the keys it is about, why they cannot work and what to try. Only the impossible is
 refused here; what is merely unwise is advice, given by the plan.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gptmill.config.schema import Config
-from gptmill.config.wording import nearest, show
+from gptmill.config.wording import nearest
 
 
 class Broken(NamedTuple):
-    """Args: says: ``key=value: reason; try ...``, to be put after the origin."""
+    """Args: says: the reason and what to try; about a single key it follows ``origin: key=value: ``."""
 
     keys: tuple[str, ...]
     says: str
@@ -55,7 +55,7 @@ def broken_rules(config: Config) -> list[Broken]:
 
 def _too_large(c: Config) -> list[Broken]:
     return [
-        Broken((key,), f"{key}={getattr(c, key)}: too large; at most {limit}")
+        Broken((key,), f"too large; at most {limit:,}")
         for key, limit in LARGEST.items()
         if (getattr(c, key) or 0) > limit
     ]
@@ -91,8 +91,7 @@ def floor_below_peak(c: Config) -> Broken | None:
 def device_is_known(c: Config) -> Broken | None:
     if re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,4})?", c.device, re.ASCII):
         return None
-    hint = nearest(c.device, ("auto", "cpu", "cuda", "mps"))
-    return Broken(("device",), f"device={show(c.device)}: must be auto, cpu, cuda, cuda:N or mps{hint}")
+    return Broken(("device",), "must be auto, cpu, cuda (a GPU), cuda:N or mps")
 
 
 def cpu_has_no_fp16(c: Config) -> Broken | None:
@@ -106,7 +105,7 @@ def start_is_known(c: Config) -> Broken | None:
     if c.init_from in ("scratch", "resume"):
         return None
     hint = nearest(c.init_from, ("scratch", "resume"))
-    return Broken(("init_from",), f"init_from={show(c.init_from)}: must be scratch or resume{hint}")
+    return Broken(("init_from",), f"must be scratch or resume{hint}")
 
 
 def dataset_stays_inside(c: Config) -> Broken | None:
@@ -117,12 +116,12 @@ def dataset_stays_inside(c: Config) -> Broken | None:
     if safe:
         return None
     says = "must be a folder name under data_dir, without '..' or a leading '/'; set data_dir for another place"
-    return Broken(("dataset",), f"dataset={show(c.dataset)}: {says}")
+    return Broken(("dataset",), says)
 
 
 def folders_are_named(c: Config) -> Broken | None:
     empty = [key for key in ("data_dir", "out_dir") if not getattr(c, key).strip()]
-    return Broken(tuple(empty), f"{empty[0]} is empty; name a folder, or '.' for this one") if empty else None
+    return Broken((empty[0],), "empty; name a folder, or '.' for this one") if empty else None
 
 
 def tokenizer_is_known(c: Config) -> Broken | None:
@@ -132,7 +131,7 @@ def tokenizer_is_known(c: Config) -> Broken | None:
     if size and 257 <= int(size[1]) <= 65536:
         return None
     says = "must be char, byte, gpt2, or bpe-N with N from 257 to 65536"
-    return Broken(("tokenizer",), f"tokenizer={show(c.tokenizer)}: {says}; try bpe-4096")
+    return Broken(("tokenizer",), f"{says}; try bpe-4096")
 
 
 def _around(wanted: int, options: list[int]) -> str:

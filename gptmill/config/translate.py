@@ -7,7 +7,7 @@ from gptmill.config.coerce import as_bool, coerce
 from gptmill.config.layers import Layer, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.schema import Config
-from gptmill.config.wording import MAX_PROBLEMS, nearest, one_line, show
+from gptmill.config.wording import MAX_PROBLEMS, blame, nearest, one_line, show
 
 
 class Translation:
@@ -46,7 +46,7 @@ class Translation:
             chosen = as_bool(value)
             if value is not None and chosen is None:
                 self.bad.add(key)
-                self.problems.append(f"{origin}: {name}={show(value)}: must be True or False")
+                self.problems.append(f"{blame(origin, name, value)}: must be True or False")
                 return
             value = value if chosen is None else on if chosen else off
         elif name in aliases.RENAMED:
@@ -69,24 +69,24 @@ class Translation:
         word = value if isinstance(value, str) else ""
         if word in aliases.SAME_VALUE.get(key, {}):
             value, why = aliases.SAME_VALUE[key][word]
-            self.notices.append(f"{origin}: {key}={word} means {key}={value}: {why}")
+            self.notices.append(f"{blame(origin, key, word)} means {key}={value}: {why}")
         elif word in later.VALUES.get(key, {}):
             self.bad.add(key)
             missing = later.VALUES[key][word]
-            self.problems.append(f"{origin}: {key}={word}: {missing} is not in this version; {_instead(key)}")
+            self.problems.append(f"{blame(origin, key, word)}: {missing} is not in this version; {_instead(key)}")
             return None
         try:
             return Setting(coerce(key, value), origin)
         except ValueError as reason:
             self.bad.add(key)
-            self.problems.append(f"{origin}: {key}={show(value)}: {reason}")
+            self.problems.append(f"{blame(origin, key, value)}: {reason}")
             return None
 
     def _later(self, name: str, setting: Setting) -> None:
         missing = later.KEYS[name]
         if later.plain(setting.value) in missing.inert:
             return
-        says = f"{setting.origin}: {name}={show(setting.value)}: {missing.capability} is not in this version"
+        says = f"{blame(setting.origin, name, setting.value)}: {missing.capability} is not in this version"
         if missing.reports and not setting.from_flag:
             self.notices.append(f"{says}; going on without it")
         else:

@@ -22,6 +22,12 @@ def show(value: object) -> str:
     return one_line(value if isinstance(value, str) else repr(value), 60)
 
 
+def blame(origin: str, key: str, value: object) -> str:
+    """``config/a.py:3: n_layer=0``, or ``--n-layer=0`` when the origin is the flag of that name."""
+    same = origin.startswith("--") and origin[2:].replace("-", "_") == key
+    return f"{origin}={show(value)}" if same else f"{origin}: {key}={show(value)}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or nothing. Long words get nothing: comparing them takes quadratic time."""
     return registry.nearest(word, sorted(known)) if len(word) <= 64 else ""

@@ -39,7 +39,7 @@ MISTAKES = [
     Mistake("--init_from=resum", [("--init_from", "'resume'")]),
     Mistake("--tokenizer=bpe", [("--tokenizer", "bpe-N")]),
     Mistake("--tokenizer=bpe-256", [("--tokenizer", "257")]),
-    Mistake("--compile=maybe", [("--compile", "maybe", "True or False or auto")]),
+    Mistake("--compile=maybe", [("--compile", "maybe", "True, False or auto")]),
     # types
     Mistake("--n_layer=six", [("--n_layer", "six", "whole number")]),
     Mistake("--n_layer=2.5", [("--n_layer", "2.5", "whole number")]),
@@ -66,7 +66,7 @@ MISTAKES = [
     Mistake("--beta2=1", [("--beta2", "below 1")]),
     Mistake("--min_lr_ratio=1.5", [("--min_lr_ratio", "at most 1")]),
     Mistake("--epochs=0", [("--epochs", "above 0")]),
-    Mistake("--n_layer=1000000000", [("--n_layer", "too large", "10000")]),
+    Mistake("--n_layer=1000000000", [("--n_layer", "too large", "10,000")]),
     Mistake("--n_embd=1" + "0" * 50, [("--n_embd", "too large")]),
     Mistake("--seed=-1", [("--seed", "at least 0")]),
     # keys against each other

@@ -60,7 +60,8 @@ def test_python_yaml_and_flags_give_equal_configs(tmp_path: Path, chosen: dict[s
     yaml.write_text(as_yaml(chosen), encoding="utf-8")
     # text that looks like None, or is itself in quotes, needs quotes on a command line
     flags = [f"--{k}={v!r}" if str(v) == "null" or str(v)[0] in "'\"" else f"--{k}={v}" for k, v in chosen.items()]
-    spaced = [word for flag in flags for word in flag.split("=", 1)]
+    # a value that begins with a dash needs the equals sign
+    spaced = [word for flag in flags for word in (flag.split("=", 1) if "=-" not in flag else [flag])]
     expected = Config(**chosen)
     for argv in (
         [str(python)],
