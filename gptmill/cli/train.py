@@ -74,10 +74,10 @@ def train(
     for remark in (*resolved.notices, facts_notice(data), *map(sentence, plan.advice), *run_dir.notices):
         if remark:
             print(remark, file=sys.stderr)
-    if run_dir.finished is not None:
-        result, signal = run_dir.finished, None
-    else:
-        result, signal = fit(resolved, plan, data, run_dir, place)
+    try:
+        result, signal = (run_dir.finished, None) if run_dir.finished else fit(resolved, plan, data, run_dir, place)
+    finally:
+        run_dir.release()
     if json:
         print(json_format.dumps(result, allow_nan=False))
     elif signal is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from gptmill.errors import GptmillError
 from gptmill.model.gpt import GPT
 
 
@@ -51,6 +52,9 @@ def generate(
     Args:
         prompt: at least one id to start from.
         vocab_size: ids the tokenizer knows; the padding of the vocabulary above it is never drawn.
+
+    Raises:
+        GptmillError: the logits are not finite.
     """
     model.eval()
     device = model.wte.weight.device
@@ -59,6 +63,8 @@ def generate(
         hidden_1TC = model.hidden(ids_T[-model.shape.block_size :].unsqueeze(0))
         logits_V = model.lm_head(hidden_1TC[0, -1])[:vocab_size].float()
         p_V = next_token_probabilities(logits_V, temperature=temperature, top_k=top_k, top_p=top_p)
+        if not p_V.isfinite().all():
+            raise GptmillError("the model's output is not a number: its training diverged; use an earlier checkpoint")
         drawn_1 = torch.multinomial(p_V.cpu(), 1, generator=generator).to(device)
         ids_T = torch.cat((ids_T, drawn_1))
         yield int(drawn_1)
