@@ -125,11 +125,10 @@ def uninterrupted(trial: Trial) -> tuple[str, float]:
     return trial.finish()["weights_sha256"], seconds
 
 
-def storm(n_kills: int, work: Path, data_dir: Path, rng: random.Random, *, cold: bool) -> dict[str, Any]:
+def storm(n_kills: int, work: Path, data_dir: Path, rng: random.Random, *, cold: bool, expected: str) -> dict[str, Any]:
     """Kill runs at random moments until ``n_kills`` processes died, completing every run that was begun."""
     kind = "cold" if cold else "warm"
-    expected, _ = uninterrupted(Trial(work / f"{kind}-reference", data_dir, cold=cold))
-    _, length = uninterrupted(Trial(work / f"{kind}-length", data_dir, cold=cold))  # the data is prepared by now
+    undisturbed, length = uninterrupted(Trial(work / f"{kind}-length", data_dir, cold=cold))
     began = time.monotonic()
     kills, in_training, runs, equal, redone, failures = 0, 0, 0, 0, [], []
     while kills < n_kills:
@@ -153,6 +152,8 @@ def storm(n_kills: int, work: Path, data_dir: Path, rng: random.Random, *, cold:
         in_training += len(starts) - 1  # all but the one that completed; the other kills came before the first step
         redone += [last - resumed for (_, last), (resumed, _) in itertools.pairwise(starts)]
     most = max(redone, default=0)
+    if undisturbed != expected:
+        failures.append(f"an undisturbed {kind} run has the weights {undisturbed}, not {expected}")
     good = equal == runs and most <= INTERVAL and not failures
     print(
         f"{kind} starts: {kills} SIGKILLs ({in_training} while training or saving) over {runs} runs of {length:.2f} s: "
@@ -273,9 +274,10 @@ def main() -> None:
         work = Path(name)
         preload()
         details = machine()
+        expected, _ = uninterrupted(Trial(work / "warm-reference", work / "data", cold=False))
         figures = {
-            "kill_storm": storm(asked.kills, work, work / "data", rng, cold=False),
-            "kill_storm_cold": storm(asked.cold_kills, work, work / "data", rng, cold=True),
+            "kill_storm": storm(asked.kills, work, work / "data", rng, cold=False, expected=expected),
+            "kill_storm_cold": storm(asked.cold_kills, work, work / "data", rng, cold=True, expected=expected),
             "bit_flips": flips(asked.flips, work / "warm-reference", asked.seed),
         }
     good = all(figure["good"] for figure in figures.values())

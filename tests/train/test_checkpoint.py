@@ -235,6 +235,23 @@ def test_a_model_of_another_shape_is_one_line(run):
         load(step(run, 15), state)
 
 
+def test_a_checkpoint_with_part_of_the_optimizer_is_refused(tmp_path):
+    state = take_steps(toy_state(), 2)
+    del state.optimizer.state[state.model.scalar]
+    saved = save(tmp_path, state, FACTS)
+    with pytest.raises(CheckpointError, match="4 of 5 parameters"):
+        load(saved.path, toy_state())
+
+
+def test_restored_moments_are_aligned_as_fresh_ones_are(run):
+    """Views of the file's bytes would start anywhere, and slow every later step down."""
+    state = toy_state()
+    load(step(run, 15), state)
+    moments = [value for moments in state.optimizer.state.values() for value in moments.values()]
+    assert len(moments) == 15
+    assert [value.data_ptr() % 64 for value in moments] == [0] * 15
+
+
 def test_the_weights_hash_ignores_everything_but_names_and_bits():
     state = toy_state()
     before = weights_sha256(state.model)

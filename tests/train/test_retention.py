@@ -13,7 +13,7 @@ from gptmill.events import CheckpointDue, CheckpointSaved, Notice, RunStarted
 from gptmill.train.checkpoint import save
 from gptmill.train.checkpointer import Checkpointer
 from gptmill.train.manifest import newest_good, verify
-from gptmill.train.retention import mark_best, repair_best, retire, sweep
+from gptmill.train.retention import mark_best, retire, sweep
 
 from .toy import FACTS, take_steps, toy_state
 
@@ -123,13 +123,13 @@ def test_a_best_that_is_not_a_link_is_left_alone(tmp_path):
     assert (run / "best" / "notes").exists()
 
 
-def test_a_kill_between_the_save_and_the_link_is_repaired(tmp_path):
+def test_a_kill_between_the_save_and_the_link_is_repaired_at_the_start(tmp_path):
     state = toy_state()
     save(tmp_path, take_steps(state, 1), FACTS, best=True)
     save(tmp_path, take_steps(state, 1), FACTS, best=True)
     save(tmp_path, take_steps(state, 1), FACTS)
     mark_best(tmp_path, step(tmp_path, 1))
-    repair_best(tmp_path)
+    Checkpointer(tmp_path, state, FACTS, keep=3)(RunStarted(3, 9, 9))
     assert os.readlink(tmp_path / "best") == "checkpoints/step_00000002"
 
 
