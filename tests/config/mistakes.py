@@ -131,7 +131,11 @@ MISTAKES = [
     Mistake("--preset=team", [("--preset", "team", "not in this version")]),
     Mistake("--wandb_log=True", [("--wandb_log", "not in this version")]),
     Mistake("--early_stopping", [("--early_stopping", "not in this version")]),
+    Mistake("c.py", [("c.py:1", "learning_rate", "a number")], {"c.py": "learning_rate = True\n"}),
     # several at once
+    Mistake(
+        "--n_head=0 --n_embd=100", [("--n_head", "at least 1")]
+    ),  # 12 heads would not fit, but 12 was not asked for
     Mistake(
         "c.py --n_layer=0 --dropot=1 nowhere",
         [("nowhere",), ("c.py:1", "bachsize"), ("--dropot", "'dropout'"), ("--n_layer", "at least 1")],

@@ -118,6 +118,11 @@ def test_asking_for_nothing_is_accepted_silently() -> None:
     assert resolved.notices == ()
 
 
+def test_nothing_is_nothing_in_every_spelling(write: Write) -> None:
+    path = write("a.py", "penalty_weight = 0.0\npruning_method = None\nuse_fsdp = 0\n")
+    assert load([path, write("b.yaml", "penalty_weight: 0.0\nuse_zero1: no\n")]).notices == ()
+
+
 def test_tracking_asked_for_in_a_file_never_stops_a_run(write: Write) -> None:
     path = write("a.py", "wandb_log = True\nwandb_project = 'gpt2'\nwandb_run_name = 'x'\n")
     notices = load([path]).notices
