@@ -123,8 +123,6 @@ PRESETS = ("team", "hybrid", "custom", "tiny", "small", "medium", *GPT2_SIZES[1:
 
 def plain(value: object) -> str:
     """One spelling per meaning: False, 'False', 0, 0.0 and None compare as text."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     text = str(value).strip().lower()
     return {"no": "false", "yes": "true", "on": "true", "null": "none", "0.0": "0", "1": "true"}.get(text, text)
 
