@@ -57,12 +57,12 @@ def train(
         show(resolved)
         return 0
     config, place = resolved.config, find_place()
-    data = ready_data(config)
     machine = detect_machine(config.device, demanded=resolved.origins["device"].startswith("--"))
     if machine.kind == "cuda":
         from gptmill.cli.cuda import machine_for_torch
 
         machine = machine_for_torch(machine, resolved)
+    data = ready_data(config)
     plan = make_plan(config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins)
     run_dir = open_run_dir(
         config.out_dir,

@@ -1,0 +1,55 @@
+"""Every hand-written mistake through the real command, each in a fresh process: exit 2, its lines, quickly, without torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.config.mistakes import MISTAKES, Mistake
+
+# Reports which heavy modules the command pulled in, through the exit that the command itself takes.
+RUN = """
+import sys
+from gptmill.cli.main import main
+try:
+    main(["train", *sys.argv[1:]])
+finally:
+    assert "torch" not in sys.modules and "numpy" not in sys.modules
+"""
+TRAIN_ONLY = [
+    Mistake("quick --device=cuda", [("device=cuda", "auto")]),
+    Mistake("--json=maybe", [("--json", "maybe")]),
+]
+
+
+# to the command line a bare "--" only ends the options
+CASES = [mistake for mistake in MISTAKES if mistake.argv != "--"] + TRAIN_ONLY
+
+
+@pytest.mark.parametrize("mistake", CASES, ids=lambda m: m.argv[:40])
+def test_the_command_answers_a_mistake_in_one_line(mistake: Mistake, tmp_path: Path) -> None:
+    if "--device=cuda" in mistake.argv and Path("/proc/driver/nvidia").exists():
+        pytest.skip("this machine has the GPU that the mistake says it lacks")
+    for name, content in mistake.files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r})\n{RUN}", *mistake.argv.split(" ")],
+            {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, err.fileno(), 2)],
+        )
+        _, status, used = os.wait4(child, 0)
+        err.seek(0)
+        lines = err.read().decode().splitlines()
+    assert os.waitstatus_to_exitcode(status) == 2, lines
+    assert len(lines) == len(mistake.says) and "Traceback" not in "".join(lines), lines
+    for line, words in zip(lines, mistake.says):
+        assert line.startswith("error: ") and all(word in line for word in words), line
+    # processor time, so that a busy machine does not fail the test; start-up of Python included
+    assert used.ru_utime + used.ru_stime < 0.5
