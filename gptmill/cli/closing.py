@@ -17,6 +17,7 @@ def closing(result: dict[str, Any]) -> str:
     if result["best_val_loss"] is not None:
         perplexity = f" (perplexity {result['perplexity']:.2f})" if result["perplexity"] is not None else ""
         lines.append(f"best validation loss {result['best_val_loss']:.4f} nats/token{perplexity}")
+        lines.append(f"unigram entropy      {result['unigram_entropy']:.4f}: what token frequencies alone would reach")
     if result["tokens_per_second"]:
         speed = f"{result['tokens_per_second']:,.0f} tokens/s"
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])}, {speed}")

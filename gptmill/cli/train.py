@@ -75,7 +75,13 @@ def train(
         if remark:
             print(remark, file=sys.stderr)
     try:
-        result, signal = (run_dir.finished, None) if run_dir.finished else fit(resolved, plan, data, run_dir, place)
+        if run_dir.finished:
+            from gptmill.train.facts import check_same_run
+
+            check_same_run(run_dir.path, plan, data)
+            result, signal = run_dir.finished, None
+        else:
+            result, signal = fit(resolved, plan, data, run_dir, place)
     finally:
         run_dir.release()
     if json:
@@ -95,6 +101,7 @@ def fit(
     Returns:
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
+    from gptmill.data.baseline import unigram_entropy
     from gptmill.data.batches import Batches, fixed_batches
     from gptmill.data.shards import open_tokens
     from gptmill.parallel.single import Single
@@ -129,6 +136,7 @@ def fit(
         run_dir.path,
         params=plan.params,
         flops_per_token=plan.flops_per_token,
+        unigram_entropy=unigram_entropy(windows["val"][:, 1:]),
         weights_sha256=lambda: weights_sha256(state.model),
     )
     console = ConsoleRecorder(plan.log_interval)

@@ -1,7 +1,7 @@
 """A small GPT on the Python standard library's source: about two minutes on two CPU cores. `make` trains this."""
 
-dataset = 'python_stdlib'
-out_dir = 'out-quick'
+dataset = "python_stdlib"
+out_dir = "out-quick"
 
 n_layer = 4
 n_head = 4

@@ -29,6 +29,7 @@ class Summary:
     """Folds events into one dict; starts from what metrics.jsonl already tells of earlier processes.
 
     Args:
+        unigram_entropy: of the validation tokens [nats/token]; a model that learns gets below it.
         weights_sha256: called when the summary is asked for.
         peak_memory: bytes; the device's where there is one, else the process's.
     """
@@ -39,11 +40,12 @@ class Summary:
         *,
         params: int,
         flops_per_token: int,
+        unigram_entropy: float,
         weights_sha256: Callable[[], str],
         peak_memory: Callable[[], int] = peak_host_memory,
     ) -> None:
         self._run_dir = run_dir
-        self._fixed = {"params": params, "flops_per_token": flops_per_token}
+        self._fixed = {"params": params, "flops_per_token": flops_per_token, "unigram_entropy": unigram_entropy}
         self._weights_sha256 = weights_sha256
         self._peak_memory = peak_memory
         self._result: dict[str, Any] | None = None  # asked for twice, at RunDone and by --json: the answer is one

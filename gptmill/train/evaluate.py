@@ -12,6 +12,7 @@ from torch import Tensor
 from gptmill.events import EvalDone
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, to_device
+from gptmill.train.guard import check_val_loss
 from gptmill.train.state import TrainState
 
 
@@ -35,9 +36,14 @@ def mean_loss(state: TrainState, plan: Plan, forward: Callable[..., Tensor], win
 def evaluate(
     plan: Plan, state: TrainState, forward: Callable[..., Tensor], eval_windows: dict[str, np.ndarray]
 ) -> EvalDone:
-    """Measure both splits and remember the best validation loss."""
+    """Measure both splits and remember the best validation loss.
+
+    Raises:
+        GptmillError: the validation loss is not finite.
+    """
     began = time.perf_counter()
     losses = {split: mean_loss(state, plan, forward, windows_NS) for split, windows_NS in eval_windows.items()}
+    check_val_loss(losses["val"], state)
     best = state.best_val_loss is None or losses["val"] < state.best_val_loss
     if best:
         state.best_val_loss = losses["val"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import torch
 
 import gptmill
-from gptmill.errors import UserError
+from gptmill.errors import CheckpointError, UserError
 from gptmill.plan.types import DataFacts, Plan
+from gptmill.train.manifest import read_manifest, steps
 
 # How the same weights are computed, never which weights there are.
 FREE_SHAPE_KEYS = ("dropout", "attention_backend")
@@ -47,6 +49,18 @@ def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         },
     }
+
+
+def check_same_run(run_dir: Path, plan: Plan, data: DataFacts) -> None:
+    """Hold a completed run against the plan, so that its result is never printed for another model.
+
+    Raises:
+        UserError: it is of another model, dataset or optimizer; one line names the keys.
+    """
+    for folder in reversed(steps(run_dir)):
+        with contextlib.suppress(CheckpointError):
+            compare(read_manifest(folder).facts, run_facts(plan, data), folder)
+            return
 
 
 def compare(saved: dict[str, Any], mine: dict[str, Any], path: Path) -> list[str]:

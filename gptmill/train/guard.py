@@ -27,6 +27,15 @@ def check_finite(loss: float, grad_norm: float, state: TrainState, plan: Plan) -
     )
 
 
+def check_val_loss(val_loss: float, state: TrainState) -> None:
+    """Raise when the model no longer computes numbers: nothing learned after this point is worth keeping."""
+    if not math.isfinite(val_loss):
+        raise GptmillError(
+            f"step {state.iter}: validation loss is {val_loss}: the model diverged; lower learning_rate, "
+            "and go on from an earlier checkpoint or start again"
+        )
+
+
 def check_scale(scale: float, state: TrainState) -> None:
     """Raise when float16 loss scaling has run out of room."""
     if scale < SMALLEST_LOSS_SCALE:

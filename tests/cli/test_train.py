@@ -59,6 +59,8 @@ def test_a_finished_run_prints_the_same_json_again_and_goes_on_when_max_iters_is
 ) -> None:
     again = gptmill(folder, "train", *SMALL, "--dropout=0.1", "--out_dir=straight", "--json", "--resume")
     assert again.json() == straight
+    other = gptmill(folder, "train", *SMALL, "--n_layer=3", "--out_dir=straight", "--json", "--resume")
+    assert other.code == 2 and "n_layer 2 -> 3" in other.err and not other.out
     copy = folder / "longer"
     subprocess.run(["cp", "-r", "straight", "longer"], cwd=folder, check=True)
     more = gptmill(

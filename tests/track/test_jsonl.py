@@ -123,7 +123,9 @@ def test_finished_is_the_last_run_done(tmp_path):
 
 
 def summary(run) -> Summary:
-    return Summary(run, params=7, flops_per_token=42, weights_sha256=lambda: "ab", peak_memory=lambda: 5)
+    return Summary(
+        run, params=7, flops_per_token=42, unigram_entropy=3.0, weights_sha256=lambda: "ab", peak_memory=lambda: 5
+    )
 
 
 def test_the_summary_adds_up_over_restarts_what_counted(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from gptmill.errors import GptmillError
 from gptmill.events import CheckpointDue, EvalDone, RunDone, StepDone, Stopped
 from tests.train.small import Corpus, Never, events, new_state, small_plan
 
@@ -85,3 +87,13 @@ def test_eval_only_measures_and_changes_nothing() -> None:
     found = list(events(plan, state))
     assert len(of(EvalDone, found)) == 1 and not of(StepDone, found) and not of(CheckpointDue, found)
     assert all(torch.equal(a, b) for a, b in zip(state.model.parameters(), fresh.model.parameters()))
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run() -> None:
+    plan = small_plan(eval_interval=1)
+    state = new_state(plan)
+    with torch.no_grad():
+        state.model.norm_f.weight[0] = float("nan")
+    with pytest.raises(GptmillError, match="validation loss is nan"):
+        list(events(plan, state))
+    assert state.best_val_loss is None
