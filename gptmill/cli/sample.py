@@ -89,7 +89,8 @@ def sample(
             top_p=top_p,
             vocab_size=tokenizer.vocab_size,
         )
-        print(printable(tokenizer.decode([*prompt_ids, *new_ids])))
+        text = tokenizer.decode([*prompt_ids, *new_ids])
+        print("\n".join(printable(line) for line in text.expandtabs().split("\n")))  # no escape sequences from a model
 
 
 def newest_run(here: Path) -> Path:

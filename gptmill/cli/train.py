@@ -19,7 +19,7 @@ from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import facts_notice
 from gptmill.events import Event
-from gptmill.parallel.launch import Place, find_place
+from gptmill.parallel.launch import Place, ask_for_determinism, find_place
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
@@ -164,7 +164,8 @@ def new_state(plan: Plan) -> TrainState:
     from gptmill.train.state import TrainState
 
     torch.set_float32_matmul_precision(plan.matmul_precision)
-    torch.use_deterministic_algorithms(plan.deterministic)
+    if plan.deterministic:
+        ask_for_determinism()
     model = build(plan.shape, seed=plan.seed, device=plan.device)
     scaler = torch.amp.GradScaler(plan.device.split(":")[0]) if plan.dtype == "float16" else None
     return TrainState(model, OPTIMIZERS[plan.optimizer](model, plan), scaler)

@@ -28,3 +28,11 @@ def find_place() -> Place:
             "run the same command without torchrun"
         )
     return place
+
+
+def ask_for_determinism() -> None:
+    """Let torch use deterministic kernels only; call before the first CUDA call, when cuBLAS reads its variable."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)

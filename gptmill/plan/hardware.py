@@ -16,8 +16,8 @@ from gptmill.registry import nearest
 
 DEVICES = ["auto", "cpu", "cuda", "mps"]
 
-# Contexts up to this length take the plain kernel on a CPU; longer ones PyTorch's, which never holds T x T scores.
-ATTENTION_MANUAL_MAX_CPU = 1024
+# Contexts up to this length train faster with the plain kernel on a CPU, by dtype; measured in docs/log.md, 2026-11-20.
+ATTENTION_MANUAL_MAX_CPU = {"bfloat16": 2048, "float32": 128, "float16": 128}
 
 
 def detect_machine(device: str = "auto", *, demanded: bool = True, root: Path = Path("/")) -> Machine:
@@ -69,8 +69,9 @@ def settle_attention(config: Config, machine: Machine) -> str:
     """The attention kernel: auto takes the faster one for this device and context length."""
     if config.attention_backend != "auto":
         return config.attention_backend
-    short = config.block_size <= ATTENTION_MANUAL_MAX_CPU
-    return "manual" if machine.kind == "cpu" and short else "sdpa"
+    short = config.block_size <= ATTENTION_MANUAL_MAX_CPU[settle_dtype(config.dtype, machine)]
+    # with dropout PyTorch's CPU kernel falls back to the plain formula, and draws its masks serially
+    return "manual" if machine.kind == "cpu" and (short or config.dropout > 0) else "sdpa"
 
 
 def settle_compile(config: Config, machine: Machine) -> bool:

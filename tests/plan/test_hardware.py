@@ -199,12 +199,15 @@ def test_auto_dtype_is_the_fast_one_and_an_explicit_one_is_obeyed(asked: str, ma
     assert settle_dtype(asked, machine) == settled
 
 
-def test_auto_attention_is_plain_only_for_short_contexts_on_a_cpu() -> None:
-    short, long = Config(block_size=ATTENTION_MANUAL_MAX_CPU), Config(block_size=ATTENTION_MANUAL_MAX_CPU + 1)
-    assert settle_attention(short, CPU) == "manual"
-    assert settle_attention(long, CPU) == "sdpa"
+@pytest.mark.parametrize("machine, dtype", [(CPU, "float32"), (CPU_BF16, "bfloat16")])
+def test_auto_attention_is_plain_only_for_short_contexts_or_dropout_on_a_cpu(machine: Machine, dtype: str) -> None:
+    longest = ATTENTION_MANUAL_MAX_CPU[dtype]
+    short, long = Config(block_size=longest), Config(block_size=longest + 1)
+    assert settle_attention(short, machine) == "manual"
+    assert settle_attention(long, machine) == "sdpa"
+    assert settle_attention(Config(block_size=longest + 1, dropout=0.1), machine) == "manual"
     assert settle_attention(short, AMPERE) == "sdpa"
-    assert settle_attention(Config(attention_backend="sdpa", block_size=8), CPU) == "sdpa"
+    assert settle_attention(Config(attention_backend="sdpa", block_size=8), machine) == "sdpa"
 
 
 def test_auto_compiles_on_cuda_only() -> None:
