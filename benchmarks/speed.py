@@ -98,7 +98,7 @@ def main() -> None:
                     speeds[side].append(1000 * tokens / statistics.median(times))
             medians = {side: statistics.median(values) for side, values in speeds.items()}
             best = max(medians["nanogpt eager"], medians["nanogpt compiled"])
-            found[name] = {**medians, "ratio to nanogpt's best": medians["gptmill"] / best}
+            found[name] = {**medians, "ratio": medians["gptmill"] / best}
             row = ", ".join(f"{side} {value:,.0f}" for side, value in medians.items())
             print(f"{name}: tokens/s {row}; gptmill is {medians['gptmill'] / best:.2f}x nanoGPT's best", flush=True)
     machine = {

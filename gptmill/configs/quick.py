@@ -12,7 +12,7 @@ block_size = 128
 
 batch_size = 8
 gradient_accumulation_steps = 1
-max_iters = 1600
+max_iters = 1800
 learning_rate = 3e-3
 warmup_iters = 100
 beta2 = 0.99

@@ -43,8 +43,8 @@ def test_the_defaults_plan_in_an_empty_folder(capsys: pytest.CaptureFixture[str]
 
 
 def test_quick_is_planned_before_its_text_is_prepared_at_its_real_size(capsys: pytest.CaptureFixture[str]) -> None:
-    # V=2,048 C=192 L=4 T=128: 2048 x 192 + 128 x 192 + 4 x (12 x 192^2 + 2 x 192) + 192
-    assert planned(capsys, "quick")["params"] == 2_188_992
+    # V=2,048 C=192 L=3 F=512: 2048 x 192 + 3 x (4 x 192^2 + 3 x 192 x 512 + 2 x 192) + 192
+    assert planned(capsys, "quick")["params"] == 1_721_664
 
 
 def test_nanogpt_token_files_are_counted_in_epochs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""What the README shows is what the commands print, and its figures are those on file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tests.cli.run import gptmill
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def shown(command: str) -> str:
+    """The output under ``$ command`` in the README."""
+    return README.split(f"$ {command}\n")[1].split("```")[0].rstrip("\n")
+
+
+def test_the_readmes_plan_is_the_commands(tmp_path: Path) -> None:
+    printed = gptmill(tmp_path, "plan", "quick").out
+    for line in shown("gptmill plan quick").splitlines():
+        # what depends on this machine and on the version of the standard library is left out
+        if line and not re.match(r"machine|data |run|          = [\d.]+ tokens", line):
+            assert line.rstrip() in printed, line
+
+
+def test_the_readmes_mistakes_are_answered_as_shown(tmp_path: Path) -> None:
+    done = gptmill(tmp_path, "train", "quick", "--n_layrs=6", "--n_head=5")
+    assert (done.code, done.err.rstrip("\n")) == (2, shown("gptmill train quick --n_layrs=6 --n_head=5"))
+
+
+def test_the_readmes_speed_is_the_one_on_file() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "speed_cpu.json").read_text())["tokens_per_second"]
+    for size, words in (("S", "at 4 layers of 128"), ("B", "at 6 layers of 384")):
+        assert f"{found[size]['ratio']:.1f}x {words}" in README
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"
