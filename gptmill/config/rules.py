@@ -55,7 +55,7 @@ def broken_rules(config: Config) -> list[Broken]:
 
 def _too_large(c: Config) -> list[Broken]:
     return [
-        Broken((key,), f"too large; at most {limit:,}")
+        Broken((key,), f"{key} is too large; at most {limit:,}")
         for key, limit in LARGEST.items()
         if (getattr(c, key) or 0) > limit
     ]

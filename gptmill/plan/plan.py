@@ -49,7 +49,7 @@ def make_plan(
             failures.append(failure)
             return None
 
-    if broken := [f"{', '.join(rule.keys)}: {rule.says}" for rule in broken_rules(config)]:
+    if broken := [rule.says for rule in broken_rules(config)]:
         failures.append(ConfigError(*broken))
     windows = None if data is None else windows_per_epoch(data.train_tokens, config.block_size)
     shape = attempt(lambda: settle_shape(config, data, machine))

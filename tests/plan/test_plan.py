@@ -86,7 +86,7 @@ def test_a_vocabulary_smaller_than_the_datas_is_refused() -> None:
     [
         ({"n_embd": 2432, "n_head": 18}, "n_head=18.*try n_head=16 or 19"),
         ({"n_embd": 99, "n_head": 3, "position_encoding": "rope"}, "position_encoding=rope.* n_embd=102"),
-        ({"n_embd": 10**400, "n_head": 1}, "n_embd: too large"),
+        ({"n_embd": 10**400, "n_head": 1}, "n_embd is too large"),
         ({"learning_rate": 1e-4, "min_lr": 2e-4}, "min_lr=0.0002 is above learning_rate=0.0001; try min_lr=1e-05"),
     ],
 )
