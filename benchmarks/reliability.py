@@ -1,6 +1,6 @@
 """Kill it anywhere, start it again, get the same bits: the claim, tried out on this machine.
 
-    python benchmarks/reliability.py [--kills 100] [--cold_kills 10] [--flips 200] [--seed N]
+    python benchmarks/reliability.py [--kills 140] [--cold_kills 20] [--flips 200] [--seed N]
 
 Three trials on a small model with dropout, trained on the embedded corpus:
 
@@ -260,8 +260,8 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=100, help="processes to kill, forked")
-    parser.add_argument("--cold_kills", type=int, default=10, help="processes to kill, started cold")
+    parser.add_argument("--kills", type=int, default=140, help="processes to kill, forked")
+    parser.add_argument("--cold_kills", type=int, default=20, help="processes to kill, started cold")
     parser.add_argument("--flips", type=int, default=200, help="single bits to flip")
     parser.add_argument("--seed", type=int, default=20, help="decides the moments and the bits")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "reliability.json")
