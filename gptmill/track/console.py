@@ -30,9 +30,9 @@ class ConsoleRecorder:
 
     def __init__(self, log_interval: int, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._utf8 = (getattr(self._stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
         self._console = Console(file=self._stream, highlight=False, legacy_windows=False)
+        self._live = self._stream.isatty() and not self._console.is_dumb_terminal
         self._log_interval = log_interval
         self._pace: Pace | None = None
         self._drawn_at = 0.0
