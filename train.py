@@ -1,4 +1,4 @@
-"""``python train.py CONFIG --key=value``: the same command as ``gptmill train``; torchrun launches this file."""
+"""``python train.py CONFIG --key=value``: the same command as ``gptmill train``."""
 
 import sys
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from gptmill.units import count, duration
@@ -19,8 +21,9 @@ def closing(result: dict[str, Any]) -> str:
         lines.append(f"best validation loss {result['best_val_loss']:.4f} nats/token{perplexity}")
         lines.append(f"unigram entropy      {result['unigram_entropy']:.4f}: what token frequencies alone would reach")
     if result["tokens_per_second"]:
-        speed = f"{result['tokens_per_second']:,.0f} tokens/s"
-        lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])}, {speed}")
+        speed = f"median step {result['tokens_per_second']:,.0f} tokens/s"
+        lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     lines.append(f"run folder {result['run_dir']}")
-    lines.append(f"try it     gptmill sample --run {result['run_dir']}")
+    if Path(result["run_dir"], "checkpoints").is_dir():
+        lines.append(f"try it     gptmill sample --run {shlex.quote(result['run_dir'])}")
     return "\n".join(lines)

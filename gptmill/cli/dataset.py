@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gptmill.config.schema import Config
 from gptmill.data.facts import dataset_folder, read_facts
 from gptmill.errors import UserError
@@ -25,7 +27,19 @@ def ready_data(config: Config) -> DataFacts:
     facts = read_facts(config.data_dir, config.dataset)
     if config.tokenizer is not None and facts.tokenizer not in (None, config.tokenizer):
         raise UserError(
-            f"tokenizer={config.tokenizer}: {folder} was prepared with {facts.tokenizer}; leave tokenizer out, or run "
-            f"gptmill prepare --dataset {config.dataset} --tokenizer {config.tokenizer} --overwrite"
+            f"tokenizer={config.tokenizer}: {folder} was prepared with {facts.tokenizer}; leave tokenizer out, or "
+            f"prepare the text again with --tokenizer {config.tokenizer} --overwrite"
+        )
+    if facts.vocab_size is None and config.vocab_size is None and (folder / "meta.pkl").exists():
+        raise UserError(
+            f"vocab_size: {folder} keeps its vocabulary in meta.pkl, and a pickle is never opened; its largest id is "
+            f"{largest_id(facts)}, so set vocab_size={largest_id(facts) + 1} or what its prepare.py printed"
         )
     return facts
+
+
+def largest_id(facts: DataFacts) -> int:
+    """Over both splits of a bare dataset."""
+    from gptmill.data.shards import open_tokens
+
+    return max(int(open_tokens(Path(facts.path) / f"{split}.bin").ids.max()) for split in ("train", "val"))

@@ -15,7 +15,7 @@ from gptmill.errors import GptmillError, UserError
 
 app = App(
     name="gptmill",
-    help="Plan, train and measure GPT language models, from a laptop core to many nodes.",
+    help="Plan, train and measure GPT language models, from a laptop core up.",
     help_format="plaintext",
     version=__version__,
 )
@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     tokens = sys.argv[1:] if argv is None else argv
     try:
         code = run(tokens)
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python shuts down
     except GptmillError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
@@ -48,10 +49,32 @@ def main(argv: list[str] | None = None) -> None:
         code = UserError.exit_code
     except KeyboardInterrupt:
         code = 130
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print("error: out of memory: lower batch_size, block_size or the size of the model", file=sys.stderr)
+        code = GptmillError.exit_code
     except BrokenPipeError:  # the reader (head, less) has seen enough
         sys.stdout = None
         code = 141
+    except OSError as error:
+        print(
+            f"error: {error.filename or 'output'}: {error.strerror}; free space or choose another place",
+            file=sys.stderr,
+        )
+        code = GptmillError.exit_code
     sys.exit(code)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """torch says so in the name of the exception on a GPU, and in its text on a CPU."""
+    text = f"{type(error).__name__} {error}"
+    return (
+        isinstance(error, MemoryError)
+        or "OutOfMemory" in text
+        or "not enough memory" in text
+        or "allocate memory" in text
+    )
 
 
 def run(tokens: list[str]) -> int:

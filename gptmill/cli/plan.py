@@ -131,6 +131,15 @@ def facts(settled: Plan) -> dict[str, list[str]]:
     }
 
 
+def remarks(settled: Plan) -> list[str]:
+    """What a run should say of its plan: the warnings; notes are counted, `gptmill plan` shows them."""
+    lines = [f"warning: {sentence(piece)}" for piece in settled.advice if piece.level == "warning"]
+    n_notes = len(settled.advice) - len(lines)
+    if n_notes:
+        lines.append(f"{n_notes} note{'s' * (n_notes > 1)} on these settings: gptmill plan shows them")
+    return lines
+
+
 def sentence(piece: Advice) -> str:
     because = piece.because[:1].upper() + piece.because[1:]
     return f"{piece.key}: {piece.says}. {because}. Try {piece.try_}"

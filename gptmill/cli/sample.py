@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from gptmill.cli.say import say
 from gptmill.errors import CheckpointError, UserError
+from gptmill.plan.hardware import detect_machine
 
 
 def sample(
     *,
     run: Annotated[Path | None, Parameter(name=["--run", "--out_dir"])] = None,
-    prompt: Annotated[str, Parameter(name=["--prompt", "--start"])] = "\n",
+    prompt: Annotated[str, Parameter(name=["--prompt", "--start"])] = "",
     max_new_tokens: int = 200,
     num_samples: int = 1,
     temperature: float = 0.8,
@@ -30,7 +32,7 @@ def sample(
     run
         Run folder; without it, the newest run folder named out* here.
     prompt
-        Text to go on from.
+        Text to go on from; FILE:PATH takes it from a file. Without it, the start of a document.
     max_new_tokens
         Tokens to generate per sample.
     num_samples
@@ -46,8 +48,10 @@ def sample(
     device
         auto, cpu, cuda, cuda:N, mps.
     """
-    if temperature < 0 or max_new_tokens < 0 or num_samples < 1:
-        raise UserError("sample: temperature and max_new_tokens must be at least 0, num_samples at least 1")
+    if not 0 <= temperature < math.inf or max_new_tokens < 0 or num_samples < 1 or not 0 <= seed < 2**63:
+        raise UserError(
+            "sample: temperature, max_new_tokens and seed must be at least 0 and finite, num_samples at least 1"
+        )
     if (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise UserError("sample: top_k must be at least 1 and top_p in (0, 1]")
     folder = run or newest_run(Path())
@@ -59,20 +63,22 @@ def sample(
     if not (folder / "tokenizer").is_dir():
         raise UserError(f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text")
     tokenizer = load_tokenizer(folder / "tokenizer")
-    start = prompt_ids = [int(i) for i in tokenizer.encode(prompt)]
-    if not start:
-        if tokenizer.end_of_text is None:
-            raise UserError("--prompt: is empty, and this run's tokenizer has no end-of-text token to start from")
-        start = [tokenizer.end_of_text]
+    prompt_ids = [int(i) for i in tokenizer.encode(read_prompt(prompt))]
+    # a document starts after the end of another; where the tokenizer has no such id, a line break stands for it
+    start = prompt_ids or (
+        [int(i) for i in tokenizer.encode("\n")] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    )
+    machine = detect_machine(device)
 
     import torch
 
     from gptmill.cli.weights import load_model
     from gptmill.model.generate import generate
-    from gptmill.plan.hardware import detect_machine
 
-    kind = detect_machine(device).kind if device == "auto" else device
-    if kind.startswith("cuda") and not torch.cuda.is_available():
+    kind = device if device != "auto" else machine.kind
+    if machine.kind == "cuda" and not torch.cuda.is_available():
+        if device != "auto":
+            raise UserError(f"--device={device}: torch {torch.__version__} cannot use CUDA here; try --device=auto")
         kind = "cpu"
     model = load_model(folder, device=kind)
     generator = torch.Generator().manual_seed(seed)
@@ -93,10 +99,21 @@ def sample(
         print("\n".join(printable(line) for line in text.expandtabs().split("\n")))  # no escape sequences from a model
 
 
+def read_prompt(prompt: str) -> str:
+    """The prompt itself, or the text of the file that FILE:PATH names."""
+    if not prompt.startswith("FILE:"):
+        return prompt
+    path = Path(prompt.removeprefix("FILE:"))
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompt {prompt}: cannot read it as UTF-8 text: {error}") from None
+
+
 def newest_run(here: Path) -> Path:
     """The out* folder whose run was active last."""
     runs = sorted(here.glob("out*/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
     if not runs:
         raise CheckpointError("--run: no run folder named out* here; name one, or run gptmill train quick first")
-    print(f"newest run: {runs[-1].parent}", file=sys.stderr)
+    say(f"newest run: {runs[-1].parent}")
     return runs[-1].parent

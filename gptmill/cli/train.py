@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from gptmill.cli.dataset import ready_data
-from gptmill.cli.plan import sentence
+from gptmill.cli.plan import remarks
+from gptmill.cli.say import say
 from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
-from gptmill.data.facts import facts_notice
+from gptmill.data.facts import dataset_tokenizer, facts_notice
 from gptmill.events import Event
 from gptmill.parallel.launch import Place, ask_for_determinism, find_place
 from gptmill.plan.hardware import detect_machine
@@ -69,17 +70,15 @@ def train(
         explicit=resolved.origins["out_dir"].startswith("--"),
         resume=config.init_from == "resume",
         overwrite=overwrite,
-        max_iters=plan.max_iters,
+        max_iters=sys.maxsize if plan.eval_only else plan.max_iters,  # a finished run can be evaluated again
     )
-    for remark in (*resolved.notices, facts_notice(data), *map(sentence, plan.advice), *run_dir.notices):
-        if remark:
-            print(remark, file=sys.stderr)
+    say(*resolved.notices, facts_notice(data), *remarks(plan), *run_dir.notices)
     try:
         if run_dir.finished:
             from gptmill.train.facts import check_same_run
 
-            check_same_run(run_dir.path, plan, data)
-            result, signal = run_dir.finished, None
+            say(*check_same_run(run_dir.path, plan, data))
+            result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
         else:
             result, signal = fit(resolved, plan, data, run_dir, place)
     finally:
@@ -89,7 +88,7 @@ def train(
     elif signal is None:
         from gptmill.cli.closing import closing
 
-        print(closing(result), file=sys.stderr)
+        say(closing(result))
     return 128 + signal if signal else 0
 
 
@@ -107,7 +106,7 @@ def fit(
     from gptmill.parallel.single import Single
     from gptmill.track.console import ConsoleRecorder
     from gptmill.track.describe import describe
-    from gptmill.track.jsonl import JsonlRecorder
+    from gptmill.track.jsonl import JsonlRecorder, has_saved
     from gptmill.track.summary import Summary
     from gptmill.train.checkpoint import resume, weights_sha256
     from gptmill.train.checkpointer import Checkpointer
@@ -116,7 +115,8 @@ def fit(
     from gptmill.train.signals import StopOnSignal
 
     values = resolved.config.model_dump()
-    describe(run_dir.path, values, resolved.origins, plan, tokenizer=Path(plan.data_path) / "tokenizer")
+    tokenizer = dataset_tokenizer(data)
+    describe(run_dir.path, values, resolved.origins, plan, save_tokenizer=tokenizer.save if tokenizer else None)
     splits = {
         split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")
     }
@@ -129,8 +129,7 @@ def fit(
     state = new_state(plan)
     facts = run_facts(plan, data)
     if run_dir.resumed:
-        for remark in resume(run_dir.path, state, facts):
-            print(remark, file=sys.stderr)
+        say(*resume(run_dir.path, state, facts, saved_before=has_saved(run_dir.path)))
 
     summary = Summary(
         run_dir.path,

@@ -34,7 +34,7 @@ def _scalars(events: Iterable[yaml.Event], path: str, reading: Reading) -> Itera
     """Keys and values in turn as ScalarEvents; ends with a problem at the first thing that is not flat."""
     n_documents = n_mappings = 0
     for event in events:
-        place = f"{path}:{event.start_mark.line + 1}"
+        place = f"{path}:{_line(event)}"
         match event:
             case yaml.AliasEvent():
                 reading.problems.append(f"{place}: aliases (*name) are not read; write the value out")
@@ -61,9 +61,13 @@ def _scalars(events: Iterable[yaml.Event], path: str, reading: Reading) -> Itera
             return
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
 def _settings(scalars: list[yaml.ScalarEvent], path: str, reading: Reading) -> None:
     for written, value in zip(scalars[::2], scalars[1::2]):
-        place = f"{path}:{written.start_mark.line + 1}"
+        place = f"{path}:{_line(written)}"
         name = written.value.replace("-", "_")
         if name == "<<":
             reading.problems.append(f"{place}: merge keys (<<) are not read; write the values out")

@@ -130,9 +130,13 @@ def rebuilt_characters(folder: Path, n_tokens: int) -> str | None:
 
 
 def _missing(folder: Path, name: str) -> str:
-    prepare = f"gptmill prepare --input FILE_OR_DIR --name {name}"
-    if name in CORPORA or name == "openwebtext":  # openwebtext is the schema's default
-        prepare = f"gptmill prepare --dataset {name}"
+    prepare = f"`gptmill prepare --input FILE_OR_DIR --name {name}`"
+    if name in CORPORA:
+        prepare = f"`gptmill prepare --dataset {name}`"
+    elif name == "openwebtext":  # the schema's default
+        prepare = (
+            f"`gptmill prepare --dataset {name}` (its download is not in this version: {prepare} takes your own copy)"
+        )
     return (
-        f"{folder}: no prepared dataset here; run `{prepare}`, or train at once on text you have: `gptmill train quick`"
+        f"{folder}: no prepared dataset here; run {prepare}, or train at once on text you have: `gptmill train quick`"
     )

@@ -10,6 +10,8 @@ from torch import Tensor
 from gptmill.errors import GptmillError
 from gptmill.model.gpt import GPT
 
+COLDEST = 1e-6  # below this, dividing logits by the temperature overflows: the likeliest token it is
+
 
 def next_token_probabilities(
     logits_V: Tensor, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
@@ -17,12 +19,12 @@ def next_token_probabilities(
     """Turn one position's logits into the distribution to draw from, [V].
 
     Args:
-        temperature: divides the logits; 0 puts everything on the likeliest token.
+        temperature: divides the logits; 0 (or nearly) puts everything on the likeliest token.
         top_k: keep only the k likeliest tokens.
         top_p: keep only the likeliest tokens that together reach this probability, at least one.
             Source: Holtzman et al. 2020, arXiv:1904.09751.
     """
-    if temperature == 0:
+    if temperature < COLDEST:
         return torch.zeros_like(logits_V).index_fill_(0, logits_V.argmax(), 1.0)
     logits_V = logits_V / temperature
     if top_k is not None and top_k < len(logits_V):

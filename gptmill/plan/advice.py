@@ -55,7 +55,12 @@ def dataset_not_prepared(run: Situation) -> Advice | None:
     if run.data is not None:
         return None
     name = run.config.dataset
-    return note("dataset", f"{name} is not prepared", "epochs cannot be counted", f"gptmill prepare --dataset {name}")
+    return note(
+        "dataset",
+        f"{name} is not prepared",
+        "epochs cannot be counted",
+        f"gptmill prepare --input FILE_OR_DIR --name {name}",
+    )
 
 
 @ADVICE.register("vocabulary_assumed")
@@ -70,7 +75,7 @@ def vocabulary_assumed(run: Situation) -> Advice | None:
         f"tokenizer {tokenizer} has not met the text yet"
         if expected
         else "no meta.json names the tokenizer; this is GPT-2's",
-        f"gptmill prepare --dataset {run.config.dataset}, or vocab_size=N",
+        "vocab_size=N",
     )
 
 

@@ -75,7 +75,7 @@ def _length(config: Config, windows: int | None, effective_batch_size: int, prob
         if windows is None:
             raise DataError(
                 f"epochs={config.epochs:g}: how long dataset {config.dataset} is shows once it is prepared; "
-                f"try gptmill prepare --dataset {config.dataset}, or set max_iters"
+                f"try gptmill prepare --input FILE_OR_DIR --name {config.dataset}, or set max_iters"
             )
         return steps_for_epochs(config.epochs, windows, effective_batch_size)
     elif config.max_tokens is not None:

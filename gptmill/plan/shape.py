@@ -58,7 +58,7 @@ def check_data(config: Config, data: DataFacts | None) -> None:
     needed = config.block_size + 1
     problems = [
         f"{data.path}/{split}.bin has {n_tokens} tokens, needs at least block_size+1 = {needed}; "
-        f"try block_size={max(2, n_tokens - 1)} or more text"
+        + (f"try block_size={n_tokens - 1} or more text" if n_tokens > 2 else "prepare more text")
         for split, n_tokens in (("train", data.train_tokens), ("val", data.val_tokens))
         if n_tokens < needed
     ]

@@ -29,7 +29,7 @@ class ConsoleRecorder:
     """
 
     def __init__(self, log_interval: int, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+        self._stream = stream or sys.stderr or open(os.devnull, "w")  # noqa: SIM115  (stderr may be closed)
         self._utf8 = (getattr(self._stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
         self._console = Console(file=self._stream, highlight=False, legacy_windows=False)
         self._live = self._stream.isatty() and not self._console.is_dumb_terminal
@@ -41,7 +41,7 @@ class ConsoleRecorder:
     def __call__(self, event: Event) -> Iterable[Event]:
         try:
             self._show(event)
-        except OSError:  # the terminal went away (ssh drop, closed pipe): the run goes on unseen
+        except (OSError, SystemExit):  # the terminal went away (ssh drop, closed pipe; rich exits): go on unseen
             self._stream = open(os.devnull, "w")  # noqa: SIM115  (lives as long as the process)
             self._console, self._live = Console(file=self._stream), False
         return []
@@ -70,7 +70,10 @@ class ConsoleRecorder:
                 self._line(event.says, style="yellow")
             case Stopped():
                 self.close()
-                self._line(f"step {event.iter}: stopped by signal {event.signal}", style="yellow")
+                self._line(
+                    f"step {event.iter}: stopped by signal {event.signal}; the same command with --resume goes on",
+                    style="yellow",
+                )
             case RunDone():
                 self.close()
                 best = "" if event.best_val_loss is None else f", best val loss {event.best_val_loss:.4f}"

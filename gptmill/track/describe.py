@@ -31,14 +31,18 @@ OURS = re.compile(
 
 
 def describe(
-    run_dir: Path, values: Mapping[str, Any], origins: Mapping[str, str], plan: Plan, tokenizer: Path | None = None
+    run_dir: Path,
+    values: Mapping[str, Any],
+    origins: Mapping[str, str],
+    plan: Plan,
+    save_tokenizer: Callable[[Path], None] | None = None,
 ) -> None:
     """Write config.json, plan.json, source/ and tokenizer/; call it before anything else is written there.
 
     Args:
         values: every config key as it was asked for.
         origins: where each value came from, such as 'default' or 'quick.py line 4'.
-        tokenizer: the dataset's tokenizer folder, copied so that the run can be sampled without the dataset.
+        save_tokenizer: writes the dataset's tokenizer into a folder, so that the run can be sampled without the dataset.
     """
     for name in os.listdir(run_dir):
         if TEMPORARY.fullmatch(name):
@@ -47,8 +51,8 @@ def describe(
     replace(run_dir / CONFIG, canonical_json({"format": FORMAT, "gptmill": gptmill.__version__, "keys": keys}))
     replace(run_dir / "plan.json", canonical_json(without_nan(asdict(plan))))
     _replace_folder(run_dir / "source", _copy_source)
-    if tokenizer is not None and tokenizer.is_dir():
-        _replace_folder(run_dir / "tokenizer", lambda fresh: _copy_files(tokenizer, fresh))
+    if save_tokenizer is not None:
+        _replace_folder(run_dir / "tokenizer", save_tokenizer)
 
 
 def is_run(path: Path) -> bool:
@@ -70,12 +74,6 @@ def _copy_source(fresh: Path) -> None:
     commit = _git_commit(package)
     if commit:
         (fresh / "git_commit").write_text(commit + "\n")
-
-
-def _copy_files(folder: Path, fresh: Path) -> None:
-    for file in sorted(folder.iterdir()):
-        if file.is_file():
-            shutil.copyfile(file, fresh / file.name)
 
 
 def _replace_folder(path: Path, fill: Callable[[Path], None]) -> None:

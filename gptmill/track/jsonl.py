@@ -78,6 +78,11 @@ def read_events(run_dir: Path) -> Iterator[dict[str, Any]]:
                 yield fields
 
 
+def has_saved(run_dir: Path) -> bool:
+    """Whether the run ever committed a checkpoint."""
+    return any(fields["event"] == "checkpoint_saved" for fields in read_events(run_dir))
+
+
 def finished(run_dir: Path) -> dict[str, Any] | None:
     """The last run_done line, with its ``iter`` and ``summary``, or None while the run was never completed."""
     last = None

@@ -92,10 +92,13 @@ def load(path: Path, state: TrainState) -> None:
     _restore_numbers(path, state, json.loads(data["state.json"]))
 
 
-def resume(run_dir: Path, state: TrainState, facts: dict[str, Any]) -> list[str]:
+def resume(run_dir: Path, state: TrainState, facts: dict[str, Any], *, saved_before: bool = False) -> list[str]:
     """Continue from the newest good checkpoint; returns sentences a person should see.
 
     Without any checkpoint the state stays as it is, and the sentence says so.
+
+    Args:
+        saved_before: the run's record tells of a checkpoint, so there must be one.
 
     Raises:
         CheckpointError: there are checkpoints, and none can be used.
@@ -104,6 +107,10 @@ def resume(run_dir: Path, state: TrainState, facts: dict[str, Any]) -> list[str]
     path, problems = newest_good(run_dir)
     if path is None and problems:
         raise CheckpointError(*problems, f"{run_dir}: no usable checkpoint; --overwrite starts this run again")
+    if path is None and saved_before:
+        raise CheckpointError(
+            f"{run_dir}: its checkpoints are gone; put them back, or --overwrite starts this run again"
+        )
     if path is None:
         return [f"{run_dir} has no checkpoint yet: starting from scratch"]
     notices = problems + compare(manifests.read_manifest(path).facts, facts, path)

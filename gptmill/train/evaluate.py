@@ -13,12 +13,15 @@ from gptmill.events import EvalDone
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, to_device
 from gptmill.train.guard import check_val_loss
+from gptmill.train.signals import Stop
 from gptmill.train.state import TrainState
 
 
 @torch.no_grad()
-def mean_loss(state: TrainState, plan: Plan, forward: Callable[..., Tensor], windows_NS: np.ndarray) -> float:
-    """Mean loss over all tokens of the windows [nats/token].
+def mean_loss(
+    state: TrainState, plan: Plan, forward: Callable[..., Tensor], windows_NS: np.ndarray, stop: Stop
+) -> float | None:
+    """Mean loss over all tokens of the windows [nats/token], or None when a stop request came in between.
 
     Args:
         windows_NS: N windows of S = block_size + 1 token ids; the last batch may be smaller.
@@ -29,23 +32,27 @@ def mean_loss(state: TrainState, plan: Plan, forward: Callable[..., Tensor], win
         x_BT, y_BT = to_device(windows_NS[start : start + plan.batch_size], plan.device)
         with autocast(plan):
             total += forward(x_BT, y_BT).double().cpu() * len(x_BT)
+        if stop.signal is not None:
+            break
     state.model.train()
-    return (total / len(windows_NS)).item()
+    return (total / len(windows_NS)).item() if stop.signal is None else None
 
 
 def evaluate(
-    plan: Plan, state: TrainState, forward: Callable[..., Tensor], eval_windows: dict[str, np.ndarray]
-) -> EvalDone:
-    """Measure both splits and remember the best validation loss.
+    plan: Plan, state: TrainState, forward: Callable[..., Tensor], eval_windows: dict[str, np.ndarray], stop: Stop
+) -> EvalDone | None:
+    """Measure both splits and remember the best validation loss; None when a stop request came in between.
 
     Raises:
         GptmillError: the validation loss is not finite.
     """
     began = time.perf_counter()
-    losses = {split: mean_loss(state, plan, forward, windows_NS) for split, windows_NS in eval_windows.items()}
-    check_val_loss(losses["val"], state)
-    best = state.best_val_loss is None or losses["val"] < state.best_val_loss
+    train_loss, val_loss = (mean_loss(state, plan, forward, eval_windows[split], stop) for split in ("train", "val"))
+    if train_loss is None or val_loss is None:
+        return None
+    check_val_loss(val_loss, state)
+    best = state.best_val_loss is None or val_loss < state.best_val_loss
     if best:
-        state.best_val_loss = losses["val"]
+        state.best_val_loss = val_loss
     state.evaluated = state.iter
-    return EvalDone(state.iter, losses["train"], losses["val"], best, time.perf_counter() - began)
+    return EvalDone(state.iter, train_loss, val_loss, best, time.perf_counter() - began)

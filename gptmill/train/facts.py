@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 import gptmill
 from gptmill.errors import CheckpointError, UserError
 from gptmill.plan.types import DataFacts, Plan
-from gptmill.train.manifest import read_manifest, steps
+from gptmill.train.manifest import newest_good, read_manifest
 
 # How the same weights are computed, never which weights there are.
 FREE_SHAPE_KEYS = ("dropout", "attention_backend")
@@ -51,16 +50,23 @@ def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
     }
 
 
-def check_same_run(run_dir: Path, plan: Plan, data: DataFacts) -> None:
+def check_same_run(run_dir: Path, plan: Plan, data: DataFacts) -> list[str]:
     """Hold a completed run against the plan, so that its result is never printed for another model.
 
+    Returns:
+        what is wrong with its newest checkpoints, one sentence each.
+
     Raises:
+        CheckpointError: none of its checkpoints is good: the result stands for weights that are no more.
         UserError: it is of another model, dataset or optimizer; one line names the keys.
     """
-    for folder in reversed(steps(run_dir)):
-        with contextlib.suppress(CheckpointError):
-            compare(read_manifest(folder).facts, run_facts(plan, data), folder)
-            return
+    folder, problems = newest_good(run_dir)
+    if folder is None:
+        raise CheckpointError(
+            *problems, f"{run_dir}: completed, but it has no usable checkpoint; --overwrite trains it again"
+        )
+    compare(read_manifest(folder).facts, run_facts(plan, data), folder)
+    return problems
 
 
 def compare(saved: dict[str, Any], mine: dict[str, Any], path: Path) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 
@@ -16,14 +15,9 @@ from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, 
 from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
 from gptmill.train.evaluate import evaluate
+from gptmill.train.signals import Stop
 from gptmill.train.state import TrainState
 from gptmill.train.step import Take, train_step
-
-
-class Stop(Protocol):
-    """Somebody asked the run to end; ``signal`` is the signal's number, None while nobody did."""
-
-    signal: int | None
 
 
 def run(
@@ -47,9 +41,11 @@ def run(
     while True:
         done = state.iter >= plan.max_iters or plan.eval_only
         evaluated = None
-        if (done or state.iter % plan.eval_interval == 0) and state.evaluated != state.iter and stop.signal is None:
-            evaluated = evaluate(plan, state, forward, eval_windows)
-            yield evaluated
+        due = plan.eval_only or ((done or state.iter % plan.eval_interval == 0) and state.evaluated != state.iter)
+        if due and stop.signal is None:
+            evaluated = evaluate(plan, state, forward, eval_windows, stop)
+            if evaluated:
+                yield evaluated
 
         minutes = (time.perf_counter() - saved_at) / 60
         reason = checkpoint_reason(plan, state.iter, minutes, evaluated, done, stop)

@@ -6,9 +6,15 @@ import os
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stop(Protocol):
+    """Somebody asked the run to end; ``signal`` is the signal's number, None while nobody did."""
+
+    signal: int | None
 
 
 class StopOnSignal:

@@ -187,3 +187,75 @@ def test_every_documented_spelling_of_the_command_starts_it(folder: Path) -> Non
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.startswith("1"), done.stderr
     assert time.perf_counter() - began < 120
+
+
+def test_a_finished_run_whose_checkpoints_are_gone_or_damaged_is_not_passed_off_as_whole(
+    folder: Path, straight: dict[str, object]
+) -> None:
+    words = ["train", *SMALL, "--dropout=0.1", "--json", "--resume"]
+    subprocess.run("cp -r straight hurt && cp -r straight empty", shell=True, cwd=folder, check=True)
+    newest = sorted((folder / "hurt" / "checkpoints").iterdir())[-1] / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    told = gptmill(folder, *words, "--out_dir=hurt")
+    assert told.code == 0 and "step_00000020/model.safetensors: damaged" in told.err
+    assert told.json() == {**straight, "run_dir": "hurt"}
+    subprocess.run(["rm", "-r", "empty/checkpoints", "empty/best"], cwd=folder, check=True)
+    for more in ([], ["--max_iters=30"]):
+        refused = gptmill(folder, *words, "--out_dir=empty", *more)
+        assert refused.code == 4 and not refused.out and "empty" in refused.err
+
+
+def test_a_finished_run_can_be_evaluated_again(folder: Path, straight: dict[str, object]) -> None:
+    subprocess.run(["cp", "-r", "straight", "again"], cwd=folder, check=True)
+    done = gptmill(folder, "train", *SMALL, "--out_dir=again", "--resume", "--eval_only", "--eval_iters=7")
+    assert done.code == 0 and "step 20: train loss" in done.err
+    assert {path.name for path in (folder / "again" / "checkpoints").iterdir()} == {
+        path.name for path in (folder / "straight" / "checkpoints").iterdir()
+    }
+
+
+@pytest.mark.parametrize("redirect", ["2>&1 | head -2", "2>/dev/full", "2>&-"])
+def test_a_reader_that_goes_away_does_not_stop_the_run(folder: Path, redirect: str) -> None:
+    name = f"unseen-{len(redirect)}"
+    words = " ".join(
+        [sys.executable, "-m", "gptmill", "train", *SMALL, f"--out_dir={name}", "--log_interval=1", redirect]
+    )
+    subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True)
+    assert (folder / name / "checkpoints" / "step_00000020").is_dir()
+
+
+def test_nanogpts_bare_files_train_and_sample_and_a_hidden_vocabulary_is_asked_for(folder: Path) -> None:
+    text = (folder / "tiny.txt").read_text()
+    ids = np.array([sorted(set(text)).index(character) for character in text], dtype=np.uint16)
+    canary = folder / "canary"
+    for name in ("shakespeare_char", "hidden"):
+        (folder / "data" / name).mkdir(exist_ok=True)
+        ids[:9000].tofile(folder / "data" / name / "train.bin")
+        ids[9000:].tofile(folder / "data" / name / "val.bin")
+        # a pickle that would make a file, were it ever opened
+        (folder / "data" / name / "meta.pkl").write_bytes(f"cos\nsystem\n(S'touch {canary}'\ntR.".encode())
+    (folder / "data" / "shakespeare_char" / "input.txt").write_text(text)
+    words = ["train", *SMALL, "--max_iters=2", "--json"]
+    done = gptmill(folder, *words, "--dataset=shakespeare_char", "--out_dir=chars")
+    assert done.json()["best_val_loss"] < 5
+    assert gptmill(folder, "sample", "--run=chars", "--prompt=12 gr", "--max_new_tokens=5").out.startswith("12 gr")
+    refused = gptmill(folder, *words, "--dataset=hidden", "--out_dir=hidden")
+    assert refused.code == 2 and f"vocab_size={ids.max() + 1}" in refused.err
+    told = gptmill(folder, *words, "--dataset=hidden", "--out_dir=hidden", f"--vocab_size={ids.max() + 1}")
+    assert told.json()["best_val_loss"] < 5
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--device=foo", "--device=cuda:9", "--seed=-1", f"--seed={10**30}", "--temperature=nan", "--temperature=-1",
+     "--top_k=0", "--top_p=1.5", "--start=FILE:missing.txt", "--run=nowhere", "--num_samples=0"],
+)  # fmt: skip
+def test_sample_answers_a_mistake_in_one_line(folder: Path, straight: dict[str, object], words: str) -> None:
+    done = gptmill(folder, "sample", "--run=straight", words)
+    assert done.code == 2 and len(done.err.splitlines()) == 1 and done.err.startswith("error: "), done.err
+
+
+def test_a_model_that_does_not_fit_is_refused_without_a_traceback(folder: Path) -> None:
+    done = gptmill(folder, "train", *SMALL, "--n_embd=100000", "--n_head=1", "--n_layer=1000", "--out_dir=huge")
+    assert done.code == 1 and "out of memory" in done.err and "Traceback" not in done.err

@@ -197,9 +197,10 @@ def test_the_lock_does_not_follow_a_link(tmp_path):
 
 def test_the_folder_tells_what_was_asked_and_with_which_code(tmp_path):
     run = open_run_dir(tmp_path / "out", explicit=True, max_iters=10)
-    tokenizer = tmp_path / "tokenizer"
-    tokenizer.mkdir()
-    (tokenizer / "vocab.json").write_text("{}")
+
+    def tokenizer(folder: Path) -> None:
+        (folder / "vocab.json").write_text("{}")
+
     describe(run.path, {"n_layer": 2, "epochs": None}, {"n_layer": "flag --n_layer"}, PLAN, tokenizer)
     describe(run.path, {"n_layer": 3}, {"n_layer": "quick.py line 4"}, replace(PLAN, max_iters=77), tokenizer)
     keys = json.loads((run.path / "config.json").read_text())["keys"]

@@ -97,3 +97,19 @@ def test_a_validation_loss_that_is_no_number_ends_the_run() -> None:
     with pytest.raises(GptmillError, match="validation loss is nan"):
         list(events(plan, state))
     assert state.best_val_loss is None
+
+
+def test_a_stop_request_ends_an_evaluation_and_it_is_done_after_resuming() -> None:
+    plan, state = small_plan(), new_state(small_plan())
+
+    class AfterOneBatch:
+        asked = 0
+
+        @property
+        def signal(self) -> int | None:
+            self.asked += 1
+            return 2 if self.asked > 3 else None
+
+    found = list(events(plan, state, stop=AfterOneBatch()))
+    assert found[1:] == [Stopped(0, 2)]
+    assert of(EvalDone, list(events(plan, state)))[0].iter == 0
