@@ -75,7 +75,7 @@ def vocabulary_assumed(run: Situation) -> Advice | None:
         f"tokenizer {tokenizer} has not met the text yet"
         if expected
         else "no meta.json names the tokenizer; this is GPT-2's",
-        "vocab_size=N",
+        f"gptmill prepare --input FILE_OR_DIR --name {run.config.dataset}, or vocab_size=N",
     )
 
 

@@ -30,7 +30,7 @@ CASES = {
     "dataset_not_prepared": Case(
         "dataset", {}, {}, "gptmill prepare --input FILE_OR_DIR --name openwebtext", facts=None
     ),
-    "vocabulary_assumed": Case("vocab_size", {}, {}, "vocab_size=N", facts=data(vocab_size=None)),
+    "vocabulary_assumed": Case("vocab_size", {}, {}, "gptmill prepare", facts=data(vocab_size=None)),
     "vocabulary_unaligned": Case("vocab_size", {"vocab_size": 50257}, {"vocab_size": 50304}, "vocab_size=50304"),
     "unusual_head_width": Case("n_head", {"n_head": 96}, {"n_head": 48}, "n_head=12"),  # 8 and 16 wide
     # per layer 4TC against 24C^2, and 2VC once: equal at T = (12 x 24 x 768 + 2 x 50304) / 48 = 6,704
