@@ -107,9 +107,10 @@ def fit(
     from gptmill.track.console import ConsoleRecorder
     from gptmill.track.describe import describe
     from gptmill.track.jsonl import JsonlRecorder, has_saved
-    from gptmill.track.summary import Summary
+    from gptmill.track.summary import Summary, peak_host_memory
     from gptmill.train.checkpoint import resume, weights_sha256
     from gptmill.train.checkpointer import Checkpointer
+    from gptmill.train.device import peak_memory
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
     from gptmill.train.signals import StopOnSignal
@@ -137,6 +138,7 @@ def fit(
         flops_per_token=plan.flops_per_token,
         unigram_entropy=unigram_entropy(windows["val"][:, 1:]),
         weights_sha256=lambda: weights_sha256(state.model),
+        peak_memory=lambda: peak_memory(plan.device) or peak_host_memory(),
     )
     console = ConsoleRecorder(plan.log_interval)
     jsonl = JsonlRecorder(run_dir.path, summary.result)

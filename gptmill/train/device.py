@@ -29,6 +29,11 @@ def to_device(tokens_BS: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
     return ids_BS[:, :-1], ids_BS[:, 1:]
 
 
+def peak_memory(device: str) -> int | None:
+    """The most torch has held on the GPU so far [bytes]; None on other devices."""
+    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+
+
 def dropout_keys(plan: Plan, first: int) -> Tensor:
     """int32 [batch_size]: what decides dropout for the training sequences from ``first`` on.
 
