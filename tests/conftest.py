@@ -1,5 +1,10 @@
-"""Tests run small models: one thread each is fastest, and leaves the other cores to other tests."""
+"""How all tests run: one thread each, and examples that do not depend on the day or on how busy the machine is."""
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported anywhere
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: tests run small models, beside other tests
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")

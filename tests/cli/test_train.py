@@ -259,3 +259,24 @@ def test_sample_answers_a_mistake_in_one_line(folder: Path, straight: dict[str, 
 def test_a_model_that_does_not_fit_is_refused_without_a_traceback(folder: Path) -> None:
     done = gptmill(folder, "train", *SMALL, "--n_embd=100000", "--n_head=1", "--n_layer=1000", "--out_dir=huge")
     assert done.code == 1 and "out of memory" in done.err and "Traceback" not in done.err
+
+
+def test_a_hostile_checkpoint_file_is_never_unpickled(folder: Path) -> None:
+    canary = folder / "executed"
+    (folder / "evil.pt").write_bytes(f"cos\nsystem\n(S'touch {canary}'\ntR.".encode())
+    (folder / "evil-run").mkdir()
+    for name in ("plan.json", "config.json", "metrics.jsonl", "best"):
+        (folder / "evil-run" / name).write_bytes((folder / "evil.pt").read_bytes())
+    for words in (
+        ["train", *SMALL, "--init_from=evil.pt"],
+        ["train", *SMALL, "--resume", "--out_dir=evil-run"],
+        ["train", "evil.pt"],
+        ["train", *SMALL, "--tokenizer=evil.pt"],
+        ["sample", "--run=evil.pt"],
+        ["sample", "--run=evil-run"],
+        ["verify", "--run=evil-run"],
+        ["prepare", "--input=evil.pt", "--tokenizer=evil.pt"],
+    ):
+        done = gptmill(folder, *words)
+        assert done.code in (2, 3, 4) and "Traceback" not in done.err, done
+    assert not canary.exists()

@@ -12,7 +12,9 @@ from gptmill.config.load import load
 from gptmill.config.names import KNOWN
 from gptmill.errors import ConfigError
 
-QUICKLY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 names = st.sampled_from(sorted(KNOWN)) | st.text(max_size=12)
 values = st.one_of(

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from gptmill.config.load import load
 from gptmill.config.schema import Config
 
-QUICKLY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 whole = st.integers(1, 4096)
 rate = st.floats(0, 1, exclude_max=True, allow_nan=False)

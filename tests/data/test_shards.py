@@ -15,7 +15,9 @@ from gptmill.data.shards import SplitWriter, open_tokens
 from gptmill.errors import DataError
 from tests.data.toys import bare, blocks
 
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+in_one_folder = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60
+)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint32"])

@@ -12,7 +12,7 @@ from gptmill.data.pieces import cut
 from gptmill.data.texts import TextFiles, text_files
 from gptmill.errors import DataError, UserError
 
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 almost_utf8 = st.lists(
     st.binary(max_size=4)
     | st.text(max_size=6).map(lambda s: s.encode("utf-8", "surrogatepass"))

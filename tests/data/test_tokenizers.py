@@ -115,7 +115,7 @@ def test_a_saved_tokenizer_is_the_same_one_and_needs_nothing_else(name, tmp_path
 
 
 @pytest.mark.parametrize("name", ["char", "byte", "bpe-300"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(data=st.data())
 def test_damage_to_a_saved_tokenizer_is_a_data_error_or_harmless(name, tmp_path, data):
     tokenizer(name).save(tmp_path)
