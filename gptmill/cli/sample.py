@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +56,7 @@ def sample(
     if (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise UserError("sample: top_k must be at least 1 and top_p in (0, 1]")
     folder = run or newest_run(Path())
+    hint_at_newer(folder)
     from gptmill.data.tokenizers import load_tokenizer
     from gptmill.track.console import printable
 
@@ -108,6 +110,15 @@ def read_prompt(prompt: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--prompt {prompt}: cannot read it as UTF-8 text: {error}") from None
+
+
+def hint_at_newer(folder: Path) -> None:
+    """Say so when a later run of the same config went to X-2, X-3, ...: the one named may not be the one meant."""
+    mine = folder / "metrics.jsonl"
+    others = folder.parent.glob(f"{glob.escape(folder.name)}-*/metrics.jsonl")
+    newer = sorted(path for path in others if mine.exists() and path.stat().st_mtime > mine.stat().st_mtime)
+    if newer:
+        say(f"{folder} is not the newest: {', '.join(str(path.parent) for path in newer)}")
 
 
 def newest_run(here: Path) -> Path:

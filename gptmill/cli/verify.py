@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from gptmill.errors import CheckpointError, UserError
 from gptmill.train.manifest import steps
 from gptmill.train.manifest import verify as problems_of
 
 
-def verify(*, run: Path, json: bool = False) -> None:
+def verify(*, run: Annotated[Path, Parameter(name=["--run", "--out_dir"])], json: bool = False) -> None:
     """Check the checkpoints of a run against their manifests; exit 4 when none is good.
 
     Parameters
