@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 quick: .venv/installed  ## train configs/quick.py on the embedded corpus, then let it write
 	@$(BIN)/gptmill train quick
 	@echo
-	@$(BIN)/gptmill sample --prompt "def " --max_new_tokens 120
+	@$(BIN)/gptmill sample --prompt "def" --max_new_tokens 120
 
 install: .venv/installed  ## everything a user needs, in .venv
 
