@@ -49,12 +49,7 @@ def sample(
     device
         auto, cpu, cuda, cuda:N, mps.
     """
-    if not 0 <= temperature < math.inf or max_new_tokens < 0 or num_samples < 1 or not 0 <= seed < 2**63:
-        raise UserError(
-            "sample: temperature, max_new_tokens and seed must be at least 0 and finite, num_samples at least 1"
-        )
-    if (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
-        raise UserError("sample: top_k must be at least 1 and top_p in (0, 1]")
+    check_request(temperature, max_new_tokens, num_samples, seed, top_k, top_p)
     folder = run or newest_run(Path())
     hint_at_newer(folder)
     from gptmill.data.tokenizers import load_tokenizer
@@ -99,6 +94,18 @@ def sample(
         )
         text = tokenizer.decode([*prompt_ids, *new_ids])
         print("\n".join(printable(line) for line in text.expandtabs().split("\n")))  # no escape sequences from a model
+
+
+def check_request(
+    temperature: float, max_new_tokens: int, num_samples: int, seed: int, top_k: int | None, top_p: float | None
+) -> None:
+    """Raise UserError for numbers that no sampling can use."""
+    if not 0 <= temperature < math.inf or max_new_tokens < 0 or num_samples < 1 or not 0 <= seed < 2**63:
+        raise UserError(
+            "sample: temperature, max_new_tokens and seed must be at least 0 and finite, num_samples at least 1"
+        )
+    if (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
+        raise UserError("sample: top_k must be at least 1 and top_p in (0, 1]")
 
 
 def read_prompt(prompt: str) -> str:

@@ -2,7 +2,7 @@
 
 Each training sequence carries a 32-bit key (int32, from gptmill.seeds). Hashing the key with the element's index decides what is dropped, so the
 same sequence is dropped the same way whatever batch, accumulation split, process or device it is computed in, and a
-resumed run needs no generator state. It is also several times faster on a CPU than torch's serial generator.
+resumed run needs no generator state. On a CPU it is also faster than torch's serial generator (docs/log.md).
 """
 
 from __future__ import annotations

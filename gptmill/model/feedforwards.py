@@ -16,7 +16,7 @@ FEEDFORWARDS: Registry[type[nn.Module]] = Registry("ffn_type")
 
 @ACTIVATIONS.register("gelu")
 def gelu(x: Tensor) -> Tensor:
-    """The tanh form, as GPT-2 was trained with; nanoGPT uses the exact one (they differ by at most 5e-4)."""
+    """The tanh form, as GPT-2 was trained with; nanoGPT uses the exact one (they differ by less than 5e-4)."""
     return F.gelu(x, approximate="tanh")
 
 

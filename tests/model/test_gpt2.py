@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 
 from gptmill.interop.huggingface import gpt2_weights
 from gptmill.model.gpt import build
@@ -17,7 +18,6 @@ from tests.model.shapes import SMALL
 @pytest.mark.parametrize("dtype, bound", [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 @pytest.mark.parametrize("attention", ["sdpa", "manual"])
 def test_logits_equal_hugging_face(dtype: torch.dtype, bound: float, attention: str) -> None:
-    transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(vocab_size=130, n_positions=48, n_embd=64, n_layer=3, n_head=4, resid_pdrop=0.0)
     torch.manual_seed(0)
     theirs = transformers.GPT2LMHeadModel(config).to(dtype).eval()

@@ -15,7 +15,7 @@ from gptmill.plan.types import Plan
 
 @OPTIMIZERS.register("adamw")
 def adamw(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """One pass over memory for all parameters: 0.1 ms where a Python loop over them takes 4 ms (4/4/128, 2 cores)."""
+    """One pass over memory for all parameters, instead of a Python loop over them."""
     return torch.optim.AdamW(
         decay_groups(model, plan.weight_decay),
         lr=plan.learning_rate,
