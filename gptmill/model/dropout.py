@@ -1,8 +1,9 @@
 """Dropout whose mask is a pure function of (seed, sequence, layer), not of a random generator's history.
 
-Each training sequence carries a 32-bit key (int32, from gptmill.seeds). Hashing the key with the element's index decides what is dropped, so the
-same sequence is dropped the same way whatever batch, accumulation split, process or device it is computed in, and a
-resumed run needs no generator state. On a CPU it is also faster than torch's serial generator (docs/log.md).
+Each training sequence carries a 32-bit key (int32, from gptmill.seeds). Hashing the key with the element's index decides
+what is dropped, so the same sequence is dropped the same way whatever batch, accumulation split, process or device it is
+computed in, and a resumed run needs no generator state. On a CPU it is also faster than torch's serial generator
+(docs/log.md).
 """
 
 from __future__ import annotations
