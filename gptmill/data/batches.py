@@ -34,13 +34,13 @@ class Windows:
         self.tokens = tokens
         self.block_size = block_size
         self.n_windows = (len(tokens) - 1) // block_size  # non-overlapping; neighbours share the one token they predict
-        self._views = np.lib.stride_tricks.sliding_window_view(tokens.ids, block_size + 1)
+        self._windows = tokens.windows(block_size + 1)
 
     def gather(self, offsets: np.ndarray) -> np.ndarray:
         """Windows starting at offsets int64 [count] -> int64 [count, block_size + 1]."""
         self.tokens.verify(offsets, self.block_size + 1)
-        batch = self._views[offsets].astype(np.int64)
-        self.tokens.check_ids(batch)
+        batch: np.ndarray = self._windows[offsets].astype(np.int64)
+        self.tokens.check_ids(batch, offsets)
         return batch
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import stat
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gptmill.data import llmc
 from gptmill.data.corpora import CORPORA
-from gptmill.data.meta import ITEM_BYTES, SPLITS, Meta, read_meta
+from gptmill.data.layout import SplitFiles, is_dataset, split_files
+from gptmill.data.meta import SPLITS
 from gptmill.errors import DataError, UserError
 from gptmill.plan.types import DataFacts
 
 if TYPE_CHECKING:
     from gptmill.data.tokenizers import Tokenizer
 
-LLMC_MAGIC = b"\x88\xd8\x34\x01"  # 20240520, little-endian: llm.c's header, which must not be trained on as tokens
 LARGEST_INPUT = 256 * 2**20  # [bytes]; an input.txt beyond this is not read to rebuild a character vocabulary
 
 
@@ -34,29 +34,61 @@ def read_facts(data_dir: str, dataset: str) -> DataFacts:
         DataError: not prepared yet (says how to), or its files contradict its header.
     """
     folder = dataset_folder(data_dir, dataset)
-    if not (folder / "train.bin").exists() and not (folder / "meta.json").exists():
+    if not is_dataset(folder):
         raise DataError(_missing(folder, dataset))
-    meta, train_tokens = split_size(folder / "train.bin")
-    _, val_tokens = split_size(folder / "val.bin")
-    if meta is not None:
-        name, sha256 = meta.tokenizer, meta.sha256
-        return DataFacts(dataset, str(folder), train_tokens, val_tokens, meta.vocab_size, name, sha256)
-    characters = rebuilt_characters(folder, train_tokens + val_tokens)
+    train, val = (split_files(folder / f"{split}.bin") for split in SPLITS)
+    path, counts = str(folder), (train.tokens, val.tokens)
+    if train.meta is not None:
+        return DataFacts(dataset, path, *counts, train.meta.vocab_size, train.meta.tokenizer, train.meta.sha256)
+    if train.flavour != val.flavour:
+        kinds = [split.flavour.tokenizer if split.flavour else "no header" for split in (train, val)]
+        raise DataError(
+            f"{folder}: training tokens are of one kind ({kinds[0]}), validation tokens of another ({kinds[1]}); "
+            f"both must come from the same tokenizer: prepare or download them together"
+        )
+    if train.flavour is not None:
+        return DataFacts(
+            dataset, path, *counts, train.flavour.vocab_size, train.flavour.tokenizer, _fingerprint(train, val)
+        )
+    characters = rebuilt_characters(folder, sum(counts))
     if characters is None:
-        return DataFacts(dataset, str(folder), train_tokens, val_tokens, None, None, None)
-    return DataFacts(dataset, str(folder), train_tokens, val_tokens, len(characters), "char", None)
+        return DataFacts(dataset, path, *counts, None, None, None)
+    return DataFacts(dataset, path, *counts, len(characters), "char", None)
+
+
+def _fingerprint(*splits: SplitFiles) -> str:
+    """Of files without hashes of their own: names, sizes and first tokens, enough to tell one download from another."""
+    digest = hashlib.sha256(b"llm.c\n")
+    for split in splits:
+        for file in split.files:
+            digest.update(f"{file.path.name!r} {file.tokens} {file.head_sha256}\n".encode("ascii", "backslashreplace"))
+    return digest.hexdigest()
 
 
 def facts_notice(facts: DataFacts) -> str | None:
     """One sentence a person should read about files that carry no header of ours; None when there is nothing to say."""
+    folder = Path(facts.path)
     if facts.sha256 is not None:
-        return None
+        return None if (folder / "meta.json").exists() else _llmc_notice(folder, str(facts.tokenizer))
     if facts.vocab_size is None:
-        return f"{facts.path}: token files without meta.json: no hashes to check, and the vocabulary is what --vocab_size says"
+        return (
+            f"{folder}: token files without meta.json: no hashes to check, and the vocabulary is what --vocab_size says"
+        )
     return (
-        f"{facts.path}: token files without meta.json: no hashes to check; the {facts.vocab_size} characters were rebuilt "
+        f"{folder}: token files without meta.json: no hashes to check; the {facts.vocab_size} characters were rebuilt "
         f"from input.txt (meta.pkl is never opened)"
     )
+
+
+def _llmc_notice(folder: Path, tokenizer: str) -> str:
+    shards = [llmc.shard_paths(folder, split) for split in SPLITS if not (folder / f"{split}.bin").exists()]
+    counts = " and ".join(str(len(paths)) for paths in shards)
+    files = f"{counts} shards, each split read as one stream" if any(len(paths) > 1 for paths in shards) else "files"
+    notice = f"{folder}: llm.c's {files}, {tokenizer} tokens: no hashes to check, so ids are checked batch by batch"
+    if missing := [name for paths in shards for name in llmc.gaps(paths)]:
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        notice += f"; by their numbers {names} should be there too: download again unless you left it out"
+    return notice
 
 
 def dataset_tokenizer(facts: DataFacts) -> Tokenizer | None:
@@ -67,50 +99,15 @@ def dataset_tokenizer(facts: DataFacts) -> Tokenizer | None:
     """
     from gptmill.data.tokenizers import load_tokenizer
     from gptmill.data.tokenizers.char import CharTokenizer
+    from gptmill.data.tokenizers.gpt2 import Gpt2ByName
 
     folder = Path(facts.path)
-    if facts.sha256 is not None:
+    if (folder / "meta.json").exists():
         return load_tokenizer(folder / "tokenizer")
+    if facts.sha256 is not None:  # llm.c's: its header says which tokenizer, and nothing of it lies beside the ids
+        return Gpt2ByName() if facts.tokenizer == "gpt2" else None
     characters = rebuilt_characters(folder, facts.train_tokens + facts.val_tokens)
     return CharTokenizer(characters) if characters else None
-
-
-def split_size(path: Path) -> tuple[Meta | None, int]:
-    """Header (None for a bare file) and number of tokens of one .bin, the header compared with the file's size.
-
-    Raises:
-        DataError: missing, not a regular file, cut short, of odd size, or in a foreign format.
-    """
-    if path.name not in [f"{name}.bin" for name in SPLITS]:
-        raise DataError(f"{path}: a dataset's token files are called train.bin and val.bin")
-    meta = read_meta(path.parent)
-    try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
-            raise DataError(f"{path}: is not a regular file")
-        with path.open("rb") as file:
-            head = file.read(4)
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing; prepare the dataset again (gptmill prepare ... --overwrite)") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    if meta is not None:
-        tokens = (meta.train if path.name == "train.bin" else meta.val).tokens
-        promised = tokens * ITEM_BYTES[meta.dtype]
-        if found.st_size != promised:
-            raise DataError(
-                f"{path}: {found.st_size} bytes, but meta.json promises {promised} ({tokens} {meta.dtype} tokens): "
-                f"preparing was interrupted or the file was cut; prepare the dataset again with --overwrite"
-            )
-        return meta, tokens
-    if head == LLMC_MAGIC:
-        raise DataError(f"{path}: has llm.c's header, which cannot be read yet; prepare the text with gptmill prepare")
-    if found.st_size % 2 or not found.st_size:
-        raise DataError(
-            f"{path}: {found.st_size} bytes without a meta.json is not a file of uint16 tokens (nanoGPT's format); "
-            f"copy it again or prepare the text with gptmill prepare"
-        )
-    return None, found.st_size // 2
 
 
 def rebuilt_characters(folder: Path, n_tokens: int) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gptmill.data.layout import is_dataset
 from gptmill.data.meta import Meta, dtype_for, read_meta
 from gptmill.data.staging import publish, staging
 from gptmill.data.survey import Fingerprint, Splitter, Survey, survey
@@ -88,7 +89,7 @@ def prepare(
         meta = _same_dataset(out, found, name, options)
         reused = meta is not None and _is_whole(out) and not overwrite
         if not reused:
-            if meta is None and not overwrite and ((out / "meta.json").exists() or (out / "train.bin").exists()):
+            if meta is None and not overwrite and is_dataset(out):
                 raise UserError(
                     f"{out}: holds another dataset already; --overwrite replaces it, --name NAME keeps both"
                 )

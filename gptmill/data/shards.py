@@ -1,7 +1,7 @@
 """Token files: a streaming writer, and a reader that trusts nothing before it has checked it.
 
 The reader maps the file into memory and compares each 64 MiB block with its SHA-256 the first time a window touches it.
-nanoGPT's bare uint16 ``.bin`` (no meta.json) is read as it is; having no hashes, its ids are checked batch by batch.
+nanoGPT's and llm.c's files (no meta.json) are read as they are; having no hashes, their ids are checked batch by batch.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from gptmill.data.facts import split_size
+from gptmill.data.layout import TokenFile, split_files
 from gptmill.data.meta import BLOCK_BYTES, SplitMeta
 from gptmill.errors import DataError
 
@@ -75,6 +76,12 @@ class SplitWriter:
         self._room = self._block_bytes
 
 
+class WindowView(Protocol):
+    """What turns offsets [count] into windows [count, length] of ids."""
+
+    def __getitem__(self, offsets: np.ndarray, /) -> np.ndarray: ...
+
+
 class Tokens:
     """One split, ready to be sampled. ``len(tokens)`` is its number of tokens.
 
@@ -101,6 +108,14 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def windows(self, length: int) -> WindowView:
+        """Every window of that length: ``[offsets]`` gives ``offsets[i] : offsets[i] + length`` for each i."""
+        return np.lib.stride_tricks.sliding_window_view(self.ids, length)
+
+    def place(self, position: int) -> tuple[Path, int]:
+        """File and token number in it, for messages."""
+        return self.path, position
 
     def verify(self, offsets: np.ndarray, length: int) -> None:
         """Check the blocks that the windows ``offsets[i] : offsets[i] + length`` touch and nobody touched before.
@@ -133,36 +148,59 @@ class Tokens:
                 f"one in meta.json; restore the file or prepare the dataset again with --overwrite"
             )
 
-    def check_ids(self, batch: np.ndarray) -> None:
-        """Refuse ids outside the vocabulary; free for files whose header already bounds them."""
+    def check_ids(self, batch: np.ndarray, offsets: np.ndarray) -> None:
+        """Refuse ids outside the vocabulary; free for files whose header already bounds them.
+
+        Args:
+            batch: [len(offsets), length] ids of the windows that begin at offsets.
+        """
         if self.vocab_size is not None and batch.size and (high := int(batch.max())) >= self.vocab_size:
+            row, column = divmod(int(batch.argmax()), batch.shape[1])
+            path, position = self.place(int(offsets[row]) + column)
             raise DataError(
-                f"{self.path}: token id {high} does not fit vocab_size={self.vocab_size}; "
+                f"{path}: token id {high} (token {position}) does not fit vocab_size={self.vocab_size}; "
                 f"set --vocab_size to at least {high + 1}, or use the dataset's own tokenizer"
             )
 
 
 def open_tokens(path: Path | str, vocab_size: int | None = None) -> Tokens:
-    """Open ``data/<name>/train.bin`` or ``val.bin``.
+    """Open the split called ``data/<name>/train.bin`` or ``val.bin``, whichever files hold it (``layout.py``).
 
     Args:
-        vocab_size: the model's. Files with meta.json are refused here if an id does not fit; bare files are checked
+        vocab_size: the model's. Files with meta.json are refused here if an id does not fit; others are checked
             batch by batch.
+
     Raises:
-        DataError: the file is missing, damaged, empty, or does not fit what its header or the model says.
+        DataError: a file is missing, damaged, empty, or does not fit what its header or the model says.
     """
     path = Path(path)
-    meta, n_tokens = split_size(path)
-    dtype = np.dtype(meta.dtype if meta else "uint16").newbyteorder("<")
-    if not n_tokens:
+    split = split_files(path)
+    if not split.tokens:
         raise DataError(f"{path}: holds no tokens; prepare the dataset again with more text")
-    ids = np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=(n_tokens,)))
-    if meta is None:
-        return Tokens(ids, path, vocab_size=vocab_size)
-    split = meta.train if path.name == "train.bin" else meta.val
-    if vocab_size is not None and split.max_id >= vocab_size:
+    if len(split.files) > 1:
+        from gptmill.data.sharded import ShardedTokens
+
+        return ShardedTokens(split, path.name, vocab_size)
+    [file] = split.files
+    if split.meta is None:
+        return Tokens(map_file(file, split.dtype), file.path, vocab_size=vocab_size)
+    found = split.meta.train if path.name == "train.bin" else split.meta.val
+    if vocab_size is not None and found.max_id >= vocab_size:
         raise DataError(
-            f"{path}: token id {split.max_id} does not fit vocab_size={vocab_size}; "
-            f"leave --vocab_size out, or set it to at least {meta.vocab_size}"
+            f"{path}: token id {found.max_id} does not fit vocab_size={vocab_size}; "
+            f"leave --vocab_size out, or set it to at least {split.meta.vocab_size}"
         )
-    return Tokens(ids, path, split.sha256, meta.block_bytes)
+    return Tokens(map_file(file, split.dtype), path, found.sha256, split.meta.block_bytes)
+
+
+def map_file(file: TokenFile, dtype: str) -> np.ndarray:
+    """The ids of one file, mapped into memory [file.tokens].
+
+    Raises:
+        DataError: the file is no longer what its header was.
+    """
+    try:
+        kind = np.dtype(dtype).newbyteorder("<")
+        return np.asarray(np.memmap(file.path, kind, "r", offset=file.offset, shape=(file.tokens,)))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file.path}: cannot be mapped any more ({error}); was it replaced meanwhile?") from None

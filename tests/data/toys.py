@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 
 from gptmill.data.meta import Meta
 from gptmill.data.prepare import PrepareReport, prepare
 from gptmill.data.shards import SplitWriter, Tokens
 from gptmill.data.texts import text_files
+
+in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def counting(n_tokens: int) -> Tokens:
@@ -43,3 +47,11 @@ def prepared(tmp_path: Path, text: str, tokenizer: str = "byte", name: str = "to
     file = tmp_path / f"{name}.txt"
     file.write_bytes(text.encode())
     return prepare(text_files([file]), tmp_path / "data" / name, tokenizer, **options)  # type: ignore[arg-type]
+
+
+def llmc_file(path: Path, ids: list[int], magic: int = 20240520, version: int = 1, count: int | None = None) -> Path:
+    """llm.c's file as its data_common.py writes it: 256 int32 of header, then uint16 ids (uint32 in version 7)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack("<256i", magic, version, len(ids) if count is None else count, *[0] * 253)
+    path.write_bytes(header + struct.pack(f"<{len(ids)}{'H' if version == 1 else 'I'}", *ids))
+    return path

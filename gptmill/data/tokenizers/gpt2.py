@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, no_argument
-from gptmill.data.tokenizers.bpe import ENCODER, MERGES, BpeKind, read_files
+from gptmill.data.tokenizers.bpe import ENCODER, MERGES, read_files
 from gptmill.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ADDRESS = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
 SHA256 = {  # as pinned by tiktoken's gpt2 definition
@@ -23,7 +29,12 @@ TIMEOUT = 20.0  # [seconds] without an answer
 
 def cache_folder() -> Path:
     """Where downloaded files are kept, and where a machine without a network may be given them."""
-    return Path.home() / ".cache" / "gptmill" / "gpt2"
+    try:
+        return Path.home() / ".cache" / "gptmill" / "gpt2"
+    except RuntimeError:  # a container whose user has no name and no HOME
+        raise DataError(
+            "tokenizer=gpt2: its files are kept in ~/.cache, and there is no home folder; set HOME"
+        ) from None
 
 
 def from_folder(folder: Path) -> Tokenizer:
@@ -43,6 +54,38 @@ def from_folder(folder: Path) -> Tokenizer:
     return read_files("gpt2", folder)
 
 
+class Gpt2ByName:
+    """GPT-2's tokenizer before its files are there: they are looked for when the first text has to be encoded or decoded.
+
+    Training on ids needs no text, so a machine without a network can train; what it saves then is the name alone.
+    """
+
+    name = "gpt2"
+    vocab_size = 50_257
+    end_of_text: int | None = 50_256
+
+    def encode(self, text: str) -> list[int]:
+        return self._files.encode(text)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return self._files.encode_batch(texts)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return self._files.decode(ids)
+
+    def save(self, folder: Path) -> None:
+        """The two files when they are on this machine, else tokenizer.json alone; never waits for a network."""
+        try:
+            from_folder(cache_folder()).save(folder)
+        except DataError:
+            body = {"kind": "gpt2", "name": self.name}
+            (folder / "tokenizer.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+    @cached_property
+    def _files(self) -> Tokenizer:
+        return fetched()
+
+
 @TOKENIZERS.register("gpt2")
 class Gpt2Kind:
     reads = "nothing"
@@ -53,16 +96,27 @@ class Gpt2Kind:
 
     @staticmethod
     def trained(argument: str, texts: Iterable[str]) -> Tokenizer:
-        folder = cache_folder()
-        for name in SHA256:
-            if not (folder / name).exists():
-                _download(name, folder)
-        return from_folder(folder)
+        return fetched(", or name their folder with --tokenizer FOLDER, or train one here: --tokenizer bpe-4096")
 
-    loaded = staticmethod(BpeKind.loaded)
+    @staticmethod
+    def loaded(folder: Path, body: dict[str, object]) -> Tokenizer:
+        return Gpt2ByName()
 
 
-def _download(name: str, folder: Path) -> None:
+def fetched(otherwise: str = "") -> Tokenizer:
+    """GPT-2's tokenizer from the user's cache, downloading what is missing there.
+
+    Raises:
+        DataError: no network; says where the files belong, and what else can be done.
+    """
+    folder = cache_folder()
+    for name in SHA256:
+        if not (folder / name).exists():
+            _download(name, folder, otherwise)
+    return from_folder(folder)
+
+
+def _download(name: str, folder: Path, otherwise: str) -> None:
     from urllib.request import urlopen
 
     try:
@@ -73,8 +127,7 @@ def _download(name: str, folder: Path) -> None:
             content = answer.read(LARGEST_FILE)
     except OSError as error:  # URLError and time-outs are OSErrors
         raise DataError(
-            f"tokenizer=gpt2: {name} could not be downloaded ({error}); put {_both()} into {folder}, "
-            f"or name their folder with --tokenizer FOLDER, or train one here: --tokenizer bpe-4096"
+            f"tokenizer=gpt2: {name} could not be downloaded ({error}); put {_both()} into {folder}{otherwise}"
         ) from None
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise DataError(
