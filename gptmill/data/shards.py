@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Protocol
 
@@ -200,7 +201,8 @@ def map_file(file: TokenFile, dtype: str) -> np.ndarray:
         DataError: the file is no longer what its header was.
     """
     try:
-        kind = np.dtype(dtype).newbyteorder("<")
-        return np.asarray(np.memmap(file.path, kind, "r", offset=file.offset, shape=(file.tokens,)))
+        with file.path.open("rb") as opened:
+            mapped = mmap(opened.fileno(), 0, access=ACCESS_READ)  # several times quicker to make than numpy's memmap
+        return np.frombuffer(mapped, np.dtype(dtype).newbyteorder("<"), file.tokens, file.offset)
     except (OSError, ValueError) as error:
         raise DataError(f"{file.path}: cannot be mapped any more ({error}); was it replaced meanwhile?") from None

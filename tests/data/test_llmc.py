@@ -80,7 +80,7 @@ def test_batches_of_shards_are_those_of_one_file(tmp_path, sampling):
 
 
 def test_more_shards_than_may_be_open_at_once_are_read_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(sharded, "OPEN_FILES", 3)
+    monkeypatch.setattr(sharded, "most_open_files", lambda: 3)
     ids = random_ids(200)
     for n in range(40):
         llmc_file(tmp_path / f"x_train_{n:06d}.bin", ids[5 * n : 5 * n + 5])
