@@ -41,7 +41,8 @@ class Registry(Mapping[str, Part], Generic[Part]):
             return self._parts[name]
         except KeyError:
             known = ", ".join(self._parts)
-            raise UserError(f"{self.kind}={name}: unknown; one of {known}{nearest(name, self._parts)}") from None
+            hint = nearest(name, self._parts) or "; a part of your own comes with --import MODULE"
+            raise UserError(f"{self.kind}={name}: unknown; one of {known}{hint}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._parts  # Mapping's own would expect KeyError

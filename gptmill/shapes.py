@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -11,6 +12,10 @@ class ModelShape:
 
     Every field has a value; nothing here is None or 'auto'. Two runs with equal shapes have interchangeable weights
     (``dropout`` and ``attention_backend`` change how they are computed, never which weights there are).
+
+    Args:
+        n_kv_head: heads of keys and values, a divisor of n_head; 0 becomes n_head.
+        sliding_window: tokens that each token sees, itself included; 0 = all before it.
     """
 
     n_layer: int = 12
@@ -30,7 +35,27 @@ class ModelShape:
     ffn_type: str = "standard"
     activation: str = "gelu"
     attention_backend: str = "sdpa"
+    n_kv_head: int = 0
+    qk_norm: bool = False
+    sliding_window: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_kv_head == 0:
+            object.__setattr__(self, "n_kv_head", self.n_head)
 
     @property
     def head_dim(self) -> int:
         return self.n_embd // self.n_head
+
+    @property
+    def kv_dim(self) -> int:
+        """Width of all keys of one token, and of all values."""
+        return self.n_kv_head * self.head_dim
+
+
+class Counts(NamedTuple):
+    """How big a network is. ``params_non_embedding`` leaves out position tables only, as nanoGPT does."""
+
+    params: int
+    params_non_embedding: int
+    flops_per_token: int  # training: forward and backward

@@ -1,4 +1,4 @@
-"""A GPU in the machine is of use only if this torch build can drive it; known after torch is imported, not before."""
+"""The machine a run takes. A GPU is of use only if this torch build can drive it; known after torch is imported."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from gptmill.plan.hardware import detect_machine
 from gptmill.plan.types import Machine
 
 
-def machine_for_torch(machine: Machine, resolved: Resolved) -> Machine:
-    """Return the GPU if torch can use it; else the CPU, unless a flag named the GPU.
+def usable_machine(resolved: Resolved) -> Machine:
+    """The machine the config asks for; the CPU where torch cannot use the GPU, unless a flag named that.
 
     Raises:
-        UserError: --device asked for CUDA.
+        UserError: --device asked for what is not here.
     """
+    machine = detect_machine(resolved.config.device, demanded=resolved.origins["device"].startswith("--"))
+    if machine.kind != "cuda":
+        return machine
     import torch
 
     if torch.cuda.is_available():

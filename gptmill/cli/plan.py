@@ -11,10 +11,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.cli.dataset import ready_data
+from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.config.load import load
 from gptmill.config.schema import Config
 from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import dataset_folder, facts_notice
+from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
@@ -31,6 +33,7 @@ def plan(
     *argv: Annotated[str, Parameter(allow_leading_hyphen=True)],
     gpus: int = 1,
     json: Flag = False,
+    import_: Import = None,
 ) -> None:
     """Say what `gptmill train` with the same arguments would do, and run nothing.
 
@@ -42,10 +45,12 @@ def plan(
         Devices that share the work; torchrun's world size.
     json
         Print one JSON object instead of a page.
+    import_
+        A Python module with parts of your own, registered when it is imported.
     """
     if gpus < 1:
         raise UserError(f"--gpus={gpus}: must be at least 1")
-    resolved = load(list(argv))
+    resolved = load(list(argv), parts=import_parts(import_))
     config = resolved.config
     data = prepared_data(config)
     if data is None and config.tokenizer is None and config.dataset in CORPORA:
@@ -55,7 +60,9 @@ def plan(
         remarks.append(remark)
     demanded = resolved.origins["device"].startswith("--")
     machine = detect_machine(config.device, demanded=demanded)
-    settled = make_plan(config, data=data, machine=machine, world_size=gpus, origins=resolved.origins)
+    settled = make_plan(
+        config, data=data, machine=machine, world_size=gpus, origins=resolved.origins, trace=trace_model
+    )
     for remark in remarks:
         print(remark, file=sys.stderr)
     if json:
@@ -67,7 +74,7 @@ def plan(
 def prepared_data(config: Config) -> DataFacts | None:
     """The dataset's facts, or None when nothing is prepared under its name: planning prepares nothing."""
     folder = dataset_folder(config.data_dir, config.dataset)
-    if not any((folder / file).exists() for file in ("meta.json", "train.bin")):
+    if not is_dataset(folder):
         return None
     return ready_data(config)
 

@@ -78,21 +78,21 @@ def sample(
             raise UserError(f"--device={device}: torch {torch.__version__} cannot use CUDA here; try --device=auto")
         kind = "cpu"
     model = load_model(folder, device=kind)
-    generator = torch.Generator().manual_seed(seed)
     for number in range(num_samples):
         if number:
             print("-" * 20)
         new_ids = generate(
             model,
-            start,
+            [start],
             max_new_tokens,
-            generator=generator,
+            seed=seed,
+            first=number,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             vocab_size=tokenizer.vocab_size,
         )
-        text = tokenizer.decode([*prompt_ids, *new_ids])
+        text = tokenizer.decode([*prompt_ids, *(token for (token,) in new_ids if token is not None)])
         print("\n".join(printable(line) for line in text.expandtabs().split("\n")))  # no escape sequences from a model
 
 

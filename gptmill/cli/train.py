@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from gptmill.cli.cuda import usable_machine
 from gptmill.cli.dataset import ready_data
+from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan import remarks
 from gptmill.cli.say import say
 from gptmill.config.load import load
@@ -21,7 +23,6 @@ from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
 from gptmill.events import Event
 from gptmill.parallel.launch import Place, ask_for_determinism, find_place
-from gptmill.plan.hardware import detect_machine
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
@@ -37,6 +38,7 @@ def train(
     json: Flag = False,
     explain: Flag = False,
     overwrite: Flag = False,
+    import_: Import = None,
 ) -> int:
     """Train a model, or with --resume go on with a run.
 
@@ -50,21 +52,20 @@ def train(
         Print every setting and where it came from, and train nothing.
     overwrite
         Delete the run that is in the run folder and start anew.
+    import_
+        A Python module with parts of your own, registered when it is imported.
     """
-    resolved = load(list(argv))
+    resolved = load(list(argv), parts=import_parts(import_))
     if explain:
         from gptmill.cli.explain import explain as show
 
         show(resolved)
         return 0
     config, place = resolved.config, find_place()
-    machine = detect_machine(config.device, demanded=resolved.origins["device"].startswith("--"))
-    if machine.kind == "cuda":
-        from gptmill.cli.cuda import machine_for_torch
-
-        machine = machine_for_torch(machine, resolved)
-    data = ready_data(config)
-    plan = make_plan(config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins)
+    machine, data = usable_machine(resolved), ready_data(config)
+    plan = make_plan(
+        config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
+    )
     run_dir = open_run_dir(
         config.out_dir,
         explicit=resolved.origins["out_dir"].startswith("--"),
@@ -162,8 +163,10 @@ def new_state(plan: Plan) -> TrainState:
 
     from gptmill.model.gpt import build
     from gptmill.optim.optimizers import OPTIMIZERS
+    from gptmill.train.device import keep_freed_memory
     from gptmill.train.state import TrainState
 
+    keep_freed_memory()
     torch.set_float32_matmul_precision(plan.matmul_precision)
     if plan.deterministic:
         ask_for_determinism()

@@ -66,14 +66,17 @@ def _limits(bounds: Iterable[object]) -> list[str]:
     return [f"{says[n]} {getattr(b, n)}" for b in bounds for n in says if getattr(b, n, None) is not None]
 
 
-def coerce(key: str, value: object) -> object:
+def coerce(key: str, value: object, also: Iterable[str] = ()) -> object:
     """``value`` as the key's type.
+
+    Args:
+        also: words the key accepts besides those of the schema.
 
     Raises:
         ValueError: it cannot be read as that type; the message says what the key expects.
     """
     kinds = [kind for kind, _ in arms(key)]
-    words = choices(key)
+    words = [*choices(key), *also]
     if isinstance(value, str) and value in words:
         return value
     for kind, read in ((bool, as_bool), (int, _as_int), (float, _as_float), (str, _as_text)):

@@ -92,6 +92,8 @@ def _missing(name: str, shown: str, stem: str) -> str:
         return f"{shown}: is {kind}; configs end in {', '.join(SUFFIXES)}"
     if "=" in name:
         return f"{shown}: no such config file; a setting is written with two dashes: --{shown}"
+    if any(found.source.name == f"{stem}.yaml" for found in packaged("config/presets")):
+        return f"{shown}: is a preset, not a config; try --preset={stem}"
     names = known_configs()
     listed = f"; known: {', '.join(names[:8])}; see `gptmill configs`"
     return f"{shown}: no such config file{nearest(stem, names) or listed}"

@@ -28,9 +28,6 @@ class Later:
 
 
 KEYS: dict[str, Later] = {
-    "n_kv_head": Later("grouped-query attention", ("none",)),
-    "qk_norm": Later("query-key normalization"),
-    "sliding_window": Later("sliding-window attention", NOTHING),
     "max_samples": Later("limiting the number of documents", ("none",)),
     "checkpoint_file": Later("starting from a checkpoint file", ("none", "")),
     "model_name": Later("choosing a model by name (set n_layer, n_head and n_embd)", ("none", "")),
@@ -111,14 +108,10 @@ GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 # Values of keys that exist.
 VALUES: dict[str, dict[str, str]] = {
-    "position_encoding": dict.fromkeys(("sinusoidal", "none"), "this position encoding"),
-    "activation": dict.fromkeys(("relu", "leaky_relu"), "this activation"),
     "init_from": dict.fromkeys(GPT2_SIZES, "loading pretrained weights"),
     "batch_size": {"auto": "choosing the batch size automatically"},
     "optimizer": dict.fromkeys(("sgd", "adam", "adamwadv", "adamwspam", "adamwprune"), "this optimizer"),
-    "schedule": {"wsd": "this schedule"},
 }
-PRESETS = ("team", "hybrid", "custom", "tiny", "small", "medium", *GPT2_SIZES[1:])
 
 
 def plain(value: object) -> str:

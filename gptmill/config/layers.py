@@ -5,6 +5,7 @@ Origins read like ``--batch_size``, ``config/train.py:12``, ``preset llama``, ``
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 DEFAULT = "default"
@@ -24,6 +25,7 @@ class Setting:
 
 
 Layer = dict[str, Setting]  # by the name the user wrote, dashes turned into underscores
+Parts = Mapping[str, Collection[str]]  # key -> names it accepts besides the schema's: parts that came by --import
 
 
 @dataclass

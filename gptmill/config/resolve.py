@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from gptmill.config import later
 from gptmill.config.coerce import expects
 from gptmill.config.files import packaged, read_found
-from gptmill.config.layers import DEFAULT, Layer, Setting
+from gptmill.config.layers import DEFAULT, Layer, Parts, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.rules import broken_rules
 from gptmill.config.schema import Config
@@ -39,7 +38,9 @@ class Resolved:
     notices: tuple[str, ...]
 
 
-def resolve(layers: list[Layer], entrance: Layer | None = None, problems: list[str] | None = None) -> Resolved:
+def resolve(
+    layers: list[Layer], entrance: Layer | None = None, problems: list[str] | None = None, parts: Parts | None = None
+) -> Resolved:
     """Merge layers: schema defaults < entrance < presets < ``layers`` in ascending rank.
 
     In a group where only one key may decide (max_iters, epochs, max_tokens), the highest layer that sets one wins and
@@ -49,11 +50,12 @@ def resolve(layers: list[Layer], entrance: Layer | None = None, problems: list[s
     Args:
         problems: what went wrong while reading the layers; rules over several keys are then not checked, since
             half of what they compare is missing.
+        parts: names of imported parts, by the key that chooses among them.
 
     Raises:
         ConfigError: all problems, each ``origin: key=value: reason; what to try``.
     """
-    translation = Translation()
+    translation = Translation(parts or {})
     found = list(problems or [])
     ranked = [translation.layer(layer) for layer in [entrance or {}, *layers]]
     ranked.insert(1, _preset_layer(ranked, translation))
@@ -77,21 +79,28 @@ def resolve(layers: list[Layer], entrance: Layer | None = None, problems: list[s
 
 
 def _preset_layer(ranked: list[Layer], translation: Translation) -> Layer:
-    """The settings of the presets named by the highest layer that names any; of several, the later wins."""
-    wanted = next((layer["preset"] for layer in reversed(ranked) if "preset" in layer), None)
-    if wanted is None or not wanted.value:
-        return {}
+    """The settings of all presets that any layer names, lower layers first; of several, the later wins.
+
+    An architecture sets all parts and a size all sizes, so a flag's ``--preset=tiny`` shrinks a config file's llama,
+    and ``--preset=gpt2`` replaces it.
+    """
     files = {found.source.name.removesuffix(".yaml"): found for found in packaged("config/presets")}
     merged: Layer = {}
-    for name in (word.strip() for word in str(wanted.value).split(",")):
-        if name in files:
-            written = read_found(files[name], KNOWN).layer
-            merged.update({key: Setting(s.value, f"preset {name}") for key, s in written.items()})
-        else:
-            missing = "is not in this version" if name in later.PRESETS else "unknown"
-            hint = nearest(name, files) if missing == "unknown" else ""
-            known = ", ".join(files)
-            translation.problems.append(f"{blame(wanted.origin, 'preset', name)}: {missing}; one of {known}{hint}")
+    names: list[str] = []
+    for wanted in [layer["preset"] for layer in ranked if "preset" in layer]:
+        if not wanted.value:  # --preset= and None forget those of lower layers
+            merged, names = {}, []
+        for name in (word.strip() for word in str(wanted.value or "").split(",") if word):
+            if name in files:
+                written = read_found(files[name], KNOWN).layer
+                merged.update({key: Setting(s.value, f"preset {name}") for key, s in written.items()})
+                names.append(name)
+            else:
+                says = f"unknown; one of {', '.join(files)}{nearest(name, files)}"
+                translation.problems.append(f"{blame(wanted.origin, 'preset', name)}: {says}")
+    for layer in ranked:
+        if layer.get("preset", Setting(None, "")).value:
+            layer["preset"] = Setting(",".join(dict.fromkeys(names)), layer["preset"].origin)
     return translation.layer(merged)
 
 
@@ -128,8 +137,10 @@ def _choose_in_groups(ranked: list[Layer], translation: Translation) -> dict[str
 
 def _validated(values: dict[str, object], chosen: Layer, translation: Translation) -> tuple[Config, list[str]]:
     """A Config of the values in range, and a problem for each that is not."""
+    imported = {key: value for key, value in values.items() if value in translation.parts.get(key, ())}
+    values = {key: value for key, value in values.items() if key not in imported}
     try:
-        return Config.model_validate(values), []
+        return Config.model_validate(values).model_copy(update=imported), []
     except ValidationError as error:
         wrong = [str(e["loc"][0]) for e in error.errors(include_url=False, include_input=False)]
     wrong = list(dict.fromkeys(wrong))
@@ -137,7 +148,8 @@ def _validated(values: dict[str, object], chosen: Layer, translation: Translatio
     problems = [
         f"{blame(chosen[key].origin, key, values[key])}: must be {expects(key)}{_default(key)}" for key in wrong
     ]
-    return Config.model_validate({k: v for k, v in values.items() if k not in wrong}), problems
+    usable = Config.model_validate({k: v for k, v in values.items() if k not in wrong})
+    return usable.model_copy(update=imported), problems
 
 
 def _default(key: str) -> str:

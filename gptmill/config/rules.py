@@ -25,10 +25,12 @@ class Broken(NamedTuple):
 LARGEST: dict[str, int] = {
     "n_layer": 10_000,
     "n_head": 65_536,
+    "n_kv_head": 65_536,
     "n_embd": 1_048_576,
     "block_size": 2**24,
     "vocab_size": 2**24,
     "ffn_dim": 2**24,
+    "sliding_window": 2**24,
     "seed": 2**63 - 1,
     "batch_size": 2**20,
     "gradient_accumulation_steps": 2**20,
@@ -57,7 +59,7 @@ def _too_large(c: Config) -> list[Broken]:
     return [
         Broken((key,), f"{key} is too large; at most {limit:,}")
         for key, limit in LARGEST.items()
-        if (getattr(c, key) or 0) > limit
+        if isinstance(value := getattr(c, key), int | float) and value > limit
     ]
 
 
@@ -68,6 +70,14 @@ def heads_divide_width(c: Config) -> Broken | None:
     wide = c.n_embd // c.n_head * c.n_head or c.n_head
     says = f"n_embd={c.n_embd} does not split into n_head={c.n_head}; try n_head={options}, or n_embd={wide}"
     return Broken(("n_head", "n_embd"), says)
+
+
+def kv_heads_divide_heads(c: Config) -> Broken | None:
+    if c.n_kv_head is None or c.n_head % c.n_kv_head == 0:
+        return None
+    options = _around(c.n_kv_head, [g for g in range(1, min(c.n_head, 4096) + 1) if c.n_head % g == 0])
+    says = f"n_kv_head={c.n_kv_head} does not divide n_head={c.n_head}; try n_kv_head={options}"
+    return Broken(("n_kv_head", "n_head"), says)
 
 
 def rope_needs_pairs(c: Config) -> Broken | None:
@@ -143,6 +153,7 @@ def _around(wanted: int, options: list[int]) -> str:
 
 RULES: list[Callable[[Config], Broken | None]] = [
     heads_divide_width,
+    kv_heads_divide_heads,
     rope_needs_pairs,
     floor_below_peak,
     device_is_known,

@@ -14,13 +14,13 @@ from pydantic.fields import FieldInfo
 
 Normalization = Literal["layernorm", "layernorm_nobias", "rmsnorm"]
 NormPosition = Literal["pre", "post"]
-PositionEncoding = Literal["learned_absolute", "rope"]
+PositionEncoding = Literal["learned_absolute", "rope", "sinusoidal", "none"]
 FeedForward = Literal["standard", "swiglu"]
-Activation = Literal["gelu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "leaky_relu"]
 AttentionBackend = Literal["auto", "sdpa", "manual"]
 Sampling = Literal["shuffle", "random"]
 Optimizer = Literal["adamw"]
-Schedule = Literal["cosine", "linear", "constant"]
+Schedule = Literal["cosine", "linear", "constant", "wsd"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Precision = Literal["highest", "high", "medium"]
 
@@ -43,6 +43,7 @@ class Config(BaseModel):
 
     n_layer: Count = key("model", 12, "transformer blocks")
     n_head: Count = key("model", 12, "attention heads; must divide n_embd")
+    n_kv_head: Count | None = key("model", None, "heads of keys and values, a divisor of n_head; None = n_head")
     n_embd: Count = key("model", 768, "width of the residual stream")
     block_size: Annotated[int, Field(ge=2)] = key("model", 1024, "context length [tokens]")
     vocab_size: Count | None = key("model", None, "None = the tokenizer's, rounded up to a multiple of 64 above 1,024")
@@ -58,8 +59,10 @@ class Config(BaseModel):
     rope_theta: Positive = key("parts", 10000.0, "base of the rotation frequencies (rope only)")
     ffn_type: FeedForward = key("parts", "standard", "standard = two matrices; swiglu = three, gated")
     ffn_dim: Count | None = key("parts", None, "hidden width; None = 4 x n_embd, or 8/3 x n_embd for swiglu")
-    activation: Activation = key("parts", "gelu", "of the standard feed-forward; gelu is GPT-2's tanh form")
+    activation: Activation = key("parts", "gelu", "of the standard feed-forward; gelu_tanh is GPT-2's own")
     attention_backend: AttentionBackend = key("parts", "auto", "sdpa = PyTorch's fused kernels; auto = the faster one")
+    qk_norm: bool = key("parts", False, "normalize every query and key, with the model's normalization")
+    sliding_window: Natural | Literal["off"] = key("parts", "off", "tokens each token sees, itself included; 0 = off")
 
     dataset: str = key("data", "openwebtext", "folder under data_dir that holds train.bin and val.bin")
     data_dir: str = key("data", "data", "where datasets are")
@@ -92,6 +95,7 @@ class Config(BaseModel):
     min_lr_ratio: Annotated[float, Field(ge=0, le=1)] | None = key(
         "schedule", None, "min_lr as a share of learning_rate"
     )
+    decay_fraction: Annotated[float, Field(gt=0, le=1)] = key("schedule", 0.2, "wsd: last part of the run that decays")
     decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
 
     eval_interval: Count = key("cadence", 2000, "steps between evaluations; also at the start and the end")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gptmill.config import aliases, later
 from gptmill.config.coerce import as_bool, coerce
-from gptmill.config.layers import Layer, Setting
+from gptmill.config.layers import Layer, Parts, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.schema import Config
 from gptmill.config.wording import MAX_PROBLEMS, blame, nearest, one_line, show
@@ -13,7 +13,8 @@ from gptmill.config.wording import MAX_PROBLEMS, blame, nearest, one_line, show
 class Translation:
     """Collects what all layers said: problems, keys whose value is unusable, and things worth a notice."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
         self.problems: list[str] = []
         self.notices: list[str] = []
         self.bad: set[str] = set()
@@ -76,7 +77,7 @@ class Translation:
             self.problems.append(f"{blame(origin, key, word)}: {missing} is not in this version; {_instead(key)}")
             return None
         try:
-            return Setting(coerce(key, value), origin)
+            return Setting(coerce(key, value, self.parts.get(key, ())), origin)
         except ValueError as reason:
             self.bad.add(key)
             self.problems.append(f"{blame(origin, key, value)}: {reason}")

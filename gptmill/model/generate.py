@@ -1,22 +1,28 @@
-"""Sampling text from a GPT, one token at a time."""
+"""Sampling text from a GPT: every prompt of a batch grows by one token at a time.
+
+Legend: B sequences of the batch, T tokens, C width, V vocabulary.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gptmill.errors import GptmillError
+from gptmill.model.cache import KVCache
 from gptmill.model.gpt import GPT
+from gptmill.seeds import splitmix64, stream_key
 
 COLDEST = 1e-6  # below this, dividing logits by the temperature overflows: the likeliest token it is
 
 
 def next_token_probabilities(
-    logits_V: Tensor, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    logits_BV: Tensor, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Tensor:
-    """Turn one position's logits into the distribution to draw from, [V].
+    """Turn the last position's logits into the distributions to draw from, [B, V].
 
     Args:
         temperature: divides the logits; 0 (or nearly) puts everything on the likeliest token.
@@ -25,48 +31,83 @@ def next_token_probabilities(
             Source: Holtzman et al. 2020, arXiv:1904.09751.
     """
     if temperature < COLDEST:
-        return torch.zeros_like(logits_V).index_fill_(0, logits_V.argmax(), 1.0)
-    logits_V = logits_V / temperature
-    if top_k is not None and top_k < len(logits_V):
-        logits_V = logits_V.masked_fill(logits_V < logits_V.topk(top_k).values[-1], -torch.inf)
-    p_V = logits_V.softmax(dim=-1)
+        return torch.zeros_like(logits_BV).scatter_(1, logits_BV.argmax(1, keepdim=True), 1.0)
+    logits_BV = logits_BV / temperature
+    if top_k is not None and top_k < logits_BV.shape[1]:
+        kth_B1 = logits_BV.topk(top_k).values[:, -1:]
+        logits_BV = logits_BV.masked_fill(logits_BV < kth_B1, -torch.inf)
+    p_BV = logits_BV.softmax(dim=-1)
     if top_p is not None:
-        sorted_V, order_V = p_V.sort(descending=True)
-        before_V = sorted_V.cumsum(0) - sorted_V  # probability of all likelier tokens
-        p_V = p_V.index_fill(0, order_V[before_V >= top_p], 0.0)
-    return p_V / p_V.sum()
+        sorted_BV, order_BV = p_BV.sort(descending=True)
+        before_BV = sorted_BV.cumsum(1) - sorted_BV  # probability of all likelier tokens
+        p_BV = p_BV.scatter(1, order_BV, sorted_BV.masked_fill(before_BV >= top_p, 0.0))
+    return p_BV / p_BV.sum(1, keepdim=True)
+
+
+def draw(p_BV: Tensor, seed: int, place: int, first: int = 0) -> list[int]:
+    """One token id per sequence, by inverting the cumulative distribution.
+
+    The uniform number behind the token of sequence number ``first + b`` at ``place`` is a function of seed, number and
+    place alone: a sample is the same whatever is generated beside it, and on any device.
+    """
+    number_B = np.arange(first, first + len(p_BV), dtype=np.uint64)
+    bits_B = splitmix64(stream_key(seed, "sample", place), number_B) >> np.uint64(11)
+    u_B1 = torch.from_numpy(bits_B.astype(np.float64) * 2.0**-53).unsqueeze(1)  # in [0, 1)
+    cumulative_BV = p_BV.cpu().double().cumsum(1)
+    # rounding may leave the sum below 1; scaled by it, u stays below the last step
+    return torch.searchsorted(cumulative_BV, u_B1 * cumulative_BV[:, -1:], right=True).squeeze(1).tolist()
 
 
 @torch.no_grad()
 def generate(
     model: GPT,
-    prompt: list[int],
+    prompts: list[list[int]],
     max_new_tokens: int,
     *,
-    generator: torch.Generator,
+    seed: int,
+    first: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     vocab_size: int | None = None,
-) -> Iterator[int]:
-    """Yield new token ids. The model sees at most its last block_size tokens.
+    cached: bool = True,
+) -> Iterator[list[int | None]]:
+    """Yield the next token id of every sequence, step by step; None where a sequence has none at this step.
+
+    All sequences stand at the same position: those with longer prompts are still reading when shorter ones write, and
+    every one gets ``max_new_tokens`` tokens. Beyond block_size the model sees the last block_size tokens, numbered anew at
+    each step as nanoGPT does, so from there on nothing can be reused and the cache is given up.
 
     Args:
-        prompt: at least one id to start from.
+        prompts: B lists of token ids, each at least one long.
+        first: number of the first prompt, when a larger batch is generated in parts.
         vocab_size: ids the tokenizer knows; the padding of the vocabulary above it is never drawn.
+        cached: False reads everything again at every step: slower, the same tokens.
 
     Raises:
         GptmillError: the logits are not finite.
     """
     model.eval()
-    device = model.wte.weight.device
-    ids_T = torch.tensor(prompt, dtype=torch.long, device=device)
-    for _ in range(max_new_tokens):
-        hidden_1TC = model.hidden(ids_T[-model.shape.block_size :].unsqueeze(0))
-        logits_V = model.lm_head(hidden_1TC[0, -1])[:vocab_size].float()
-        p_V = next_token_probabilities(logits_V, temperature=temperature, top_k=top_k, top_p=top_p)
-        if not p_V.isfinite().all():
+    device, context = model.wte.weight.device, model.shape.block_size
+    longest, shortest = max(map(len, prompts)), min(map(len, prompts))
+    ids_BT = torch.tensor([prompt[:shortest] for prompt in prompts], dtype=torch.long, device=device)
+    cache = KVCache(model.shape) if cached else None
+    for place in range(shortest, longest + max_new_tokens):
+        if cache is None or place > context:
+            cache = None
+            hidden_BTC = model.hidden(ids_BT[:, -context:])
+        else:
+            hidden_BTC = model.hidden(ids_BT[:, cache.length :], cache=cache)
+        logits_BV = model.lm_head(hidden_BTC[:, -1])[:, :vocab_size]
+        logits_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
+        p_BV = next_token_probabilities(logits_BV, temperature=temperature, top_k=top_k, top_p=top_p)
+        if not p_BV.isfinite().all():
             raise GptmillError("the model's output is not a number: its training diverged; use an earlier checkpoint")
-        drawn_1 = torch.multinomial(p_V.cpu(), 1, generator=generator).to(device)
-        ids_T = torch.cat((ids_T, drawn_1))
-        yield int(drawn_1)
+        drawn_B = draw(p_BV, seed, place, first)
+        written_B: list[int | None] = []
+        for b, prompt in enumerate(prompts):
+            writes = len(prompt) <= place < len(prompt) + max_new_tokens
+            written_B.append(drawn_B[b] if writes else None)
+            drawn_B[b] = prompt[place] if place < len(prompt) else drawn_B[b]
+        ids_BT = torch.cat((ids_BT, torch.tensor(drawn_B, device=device).unsqueeze(1)), dim=1)
+        yield written_B

@@ -1,6 +1,7 @@
 """THE HEART: a GPT in one sitting. Token ids go in at ``GPT.forward``; logits, or the training loss, come out.
 
-Legend: B batch, T time, C width (n_embd), H heads, D head width (C / H), V vocabulary, N = B x T.
+Legend: B batch, T time, C width (n_embd), H heads, G key/value heads, D head width (C / H), V vocabulary, N = B x T,
+S all tokens so far (more than T only when generating from a cache).
 Every part with more than one form is looked up by name in its file: norms, positions, feedforwards, kernels.
 """
 
@@ -11,6 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gptmill.errors import UserError
+from gptmill.model.cache import KVCache, LayerCache
 from gptmill.model.dropout import KeyedDropout
 from gptmill.model.feedforwards import FEEDFORWARDS
 from gptmill.model.kernels import ATTENTION
@@ -22,21 +25,34 @@ from gptmill.shapes import ModelShape
 
 
 class Attention(nn.Module):
-    """Every token looks back at earlier ones: H heads at once."""
+    """Every token looks back at earlier ones: H heads at once.
+
+    With n_kv_head below n_head, H / G query heads share each key and value head: a smaller cache when generating
+    (Ainslie et al. 2023, arXiv:2305.13245). qk_norm normalizes every query and key, which keeps scores in bounds
+    (Henry et al. 2020, arXiv:2010.04245, with the model's own normalization in place of theirs).
+    """
 
     def __init__(self, shape: ModelShape, site: int) -> None:
         super().__init__()
-        self.n_head = shape.n_head
-        self.c_attn = nn.Linear(shape.n_embd, 3 * shape.n_embd, bias=shape.bias)  # rows: queries, keys, values
+        self.widths = (shape.n_embd, shape.kv_dim, shape.kv_dim)  # of all queries, keys and values
+        self.head_dim = shape.head_dim
+        self.c_attn = nn.Linear(shape.n_embd, sum(self.widths), bias=shape.bias)
         self.c_proj = nn.Linear(shape.n_embd, shape.n_embd, bias=shape.bias)
+        norm = NORMS[shape.normalization]
+        self.q_norm = norm(shape.head_dim, eps=shape.norm_eps, bias=shape.bias) if shape.qk_norm else nn.Identity()
+        self.k_norm = norm(shape.head_dim, eps=shape.norm_eps, bias=shape.bias) if shape.qk_norm else nn.Identity()
         self.attend = ATTENTION[shape.attention_backend](shape, site)
 
-    def forward(self, x_BTC: Tensor, position: Position, keys_B: Tensor | None) -> Tensor:
+    def forward(self, x_BTC: Tensor, position: Position, keys_B: Tensor | None, past: LayerCache | None) -> Tensor:
         B, T, C = x_BTC.shape
-        qkv_3BHTD = self.c_attn(x_BTC).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
-        q_BHTD, k_BHTD, v_BHTD = qkv_3BHTD.unbind(0)
-        q_BHTD, k_BHTD = position.rotate(q_BHTD, k_BHTD)
-        mixed_BHTD = self.attend(q_BHTD, k_BHTD, v_BHTD, keys_B)
+        q_BHTD, k_BGTD, v_BGTD = (
+            part_BTc.view(B, T, -1, self.head_dim).transpose(1, 2)
+            for part_BTc in self.c_attn(x_BTC).split(self.widths, dim=-1)
+        )
+        start = 0 if past is None else past.length
+        q_BHTD, k_BGTD = position.rotate(self.q_norm(q_BHTD), self.k_norm(k_BGTD), start)
+        k_BGSD, v_BGSD = (k_BGTD, v_BGTD) if past is None else past.append(k_BGTD, v_BGTD)
+        mixed_BHTD = self.attend(q_BHTD, k_BGSD, v_BGSD, keys_B)
         return self.c_proj(mixed_BHTD.transpose(1, 2).reshape(B, T, C))
 
 
@@ -57,11 +73,11 @@ class Block(nn.Module):
         self.mlp = FEEDFORWARDS[shape.ffn_type](shape)
         self.drop_2 = KeyedDropout(shape.dropout, site=3 * layer + 3)
 
-    def forward(self, x_BTC: Tensor, position: Position, keys_B: Tensor | None) -> Tensor:
+    def forward(self, x_BTC: Tensor, position: Position, keys_B: Tensor | None, past: LayerCache | None) -> Tensor:
         if self.pre:
-            x_BTC = x_BTC + self.drop_1(self.attn(self.norm_1(x_BTC), position, keys_B), keys_B)
+            x_BTC = x_BTC + self.drop_1(self.attn(self.norm_1(x_BTC), position, keys_B, past), keys_B)
             return x_BTC + self.drop_2(self.mlp(self.norm_2(x_BTC)), keys_B)
-        x_BTC = self.norm_1(x_BTC + self.drop_1(self.attn(x_BTC, position, keys_B), keys_B))
+        x_BTC = self.norm_1(x_BTC + self.drop_1(self.attn(x_BTC, position, keys_B, past), keys_B))
         return self.norm_2(x_BTC + self.drop_2(self.mlp(x_BTC), keys_B))
 
 
@@ -86,12 +102,24 @@ class GPT(nn.Module):
         if self.shape.weight_tying:
             self.lm_head.weight = self.wte.weight
 
-    def hidden(self, tokens_BT: Tensor, dropout_keys_B: Tensor | None = None) -> Tensor:
-        """Return what the head reads, [B, T, C]."""
-        x_BTC = self.drop(self.position(self.wte(tokens_BT)), dropout_keys_B)
+    def hidden(self, tokens_BT: Tensor, dropout_keys_B: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
+        """Return what the head reads, [B, T, C].
+
+        Args:
+            cache: the tokens before these, which are not read again; these are added to it.
+
+        Raises:
+            UserError: more tokens than the context holds.
+        """
+        start = 0 if cache is None else cache.length
+        if start + tokens_BT.shape[1] > self.shape.block_size:
+            raise UserError(
+                f"{start + tokens_BT.shape[1]} tokens: the context holds block_size={self.shape.block_size}"
+            )
+        x_BTC = self.drop(self.position(self.wte(tokens_BT), start), dropout_keys_B)
         x_BTC = x_BTC.to(matmul_dtype(x_BTC))  # the residual stream in the matmuls' precision: half the memory traffic
-        for block in self.blocks:
-            x_BTC = block(x_BTC, self.position, dropout_keys_B)
+        for layer, block in enumerate(self.blocks):
+            x_BTC = block(x_BTC, self.position, dropout_keys_B, None if cache is None else cache.layers[layer])
         return self.norm_f(x_BTC)
 
     def forward(
@@ -125,6 +153,9 @@ class GPT(nn.Module):
                     nn.init.zeros_(module.bias)
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()
+            elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+                kind = type(module).__name__
+                raise UserError(f"{kind} has weights and no reset_parameters(): a model is built empty, then filled")
 
 
 def build(shape: ModelShape, *, seed: int, device: torch.device | str = "cpu") -> GPT:

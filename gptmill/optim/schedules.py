@@ -49,6 +49,20 @@ def linear(step: int, plan: Plan) -> float:
     return plan.learning_rate + progress(step, plan) * (plan.min_lr - plan.learning_rate)
 
 
+@SCHEDULES.register("wsd")
+def wsd(step: int, plan: Plan) -> float:
+    """Warmup, stable, decay: the peak rate until the last ``decay_fraction`` of lr_decay_iters, then down to min_lr.
+
+    The decay is 1 - sqrt, steep at first. A run can be prolonged from any step before it.
+
+    Source: Hu et al. 2024, MiniCPM, arXiv:2404.06395; the form of the decay and its 20%: Haegele et al. 2024,
+    arXiv:2405.18392.
+    """
+    length = plan.decay_fraction * plan.lr_decay_iters
+    behind = min(1.0, max(0.0, (step - (plan.lr_decay_iters - length)) / length))
+    return plan.learning_rate + math.sqrt(behind) * (plan.min_lr - plan.learning_rate)
+
+
 @SCHEDULES.register("constant")
 def constant(step: int, plan: Plan) -> float:
     """The peak rate for ever."""

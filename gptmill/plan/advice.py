@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gptmill.config.schema import Config
-from gptmill.plan.flops import forward_flops
+from gptmill.plan.flops import has_closed_form, members
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.shape import expected_vocab_size
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
@@ -108,17 +108,36 @@ def unusual_head_width(run: Situation) -> Advice | None:
 
 @ADVICE.register("attention_dominates")
 def attention_dominates(run: Situation) -> Advice | None:
-    shape, flops = run.plan.shape, forward_flops(run.plan.shape)
-    others = sum(flops.values()) - flops["attention"]
-    if flops["attention"] <= others:
+    shape = run.plan.shape
+    if not has_closed_form(shape):
         return None
-    balanced = others * shape.block_size // flops["attention"]  # only attention's cost per token grows with context
+    flops = {member.name: member.flops for member in members(shape)}
+    attention = flops.pop("scores, mixing")
+    others = sum(flops.values())
+    if attention <= others:
+        return None
+    balanced = others * shape.block_size // attention  # only attention's cost per token grows with context
     return note(
         "block_size",
-        f"{flops['attention'] / sum(flops.values()):.0%} of all FLOP are attention scores",
+        f"{attention / (attention + others):.0%} of all FLOP are attention scores",
         f"a context of {shape.block_size:,} is long for n_embd={shape.n_embd}",
         f"block_size={max(2, balanced)} for half, unless the long context is the point",
     )
+
+
+@ADVICE.register("part_without_effect")
+def part_without_effect(run: Situation) -> Advice | None:
+    config, shape = run.config, run.plan.shape
+    default = type(config).model_fields
+    if shape.ffn_type == "swiglu" and config.activation != default["activation"].default:
+        return note("activation", f"{config.activation} is not used", "swiglu has its own, SiLU", "ffn_type=standard")
+    if shape.position_encoding != "rope" and config.rope_theta != default["rope_theta"].default:
+        says = "there is nothing to rotate without rope"
+        return note("rope_theta", f"{config.rope_theta:g} is not used", says, "position_encoding=rope")
+    if shape.sliding_window >= shape.block_size:
+        says = f"a token has at most block_size={shape.block_size} to see"
+        return note("sliding_window", f"{shape.sliding_window:,} hides nothing", says, "a smaller window, or off")
+    return None
 
 
 @ADVICE.register("warmup_longer_than_run")

@@ -1,14 +1,81 @@
 """How big a model is and what a token costs, as closed forms. Tests hold them equal to the built model and to PyTorch's counter.
 
-Legend: L n_layer, C n_embd, F ffn_dim, T block_size, V vocab_size.
+Legend: L n_layer, C n_embd, D head width, G n_kv_head, F ffn_dim, T block_size, V vocab_size.
 """
 
 from __future__ import annotations
 
-from gptmill.shapes import ModelShape
+from typing import NamedTuple
+
+from gptmill.shapes import Counts, ModelShape
 
 # C x F matrices in one feed-forward layer: SwiGLU has a gate beside the way up and the way down (arXiv:2002.05202)
 FFN_MATRICES = {"standard": 2, "swiglu": 3}
+# vectors as wide as what is normalized, without and with bias=True
+NORM_VECTORS = {"layernorm": (1, 2), "layernorm_nobias": (1, 1), "rmsnorm": (1, 1)}
+# position tables of T x C trained numbers
+POSITION_TABLES = {"learned_absolute": 1, "rope": 0, "sinusoidal": 0, "none": 0}
+
+
+class Member(NamedTuple):
+    """One row of a model's bill.
+
+    Args:
+        formula: of ``params`` in the legend's letters; of ``flops`` where the member has no parameters.
+        flops: one token's way forward; matmuls only, as torch.utils.flop_counter counts them.
+    """
+
+    name: str
+    formula: str
+    params: int
+    flops: int
+
+
+def has_closed_form(shape: ModelShape) -> bool:
+    """Whether every part of the shape is in the tables above; a part that is not has to be traced."""
+    return (
+        shape.ffn_type in FFN_MATRICES
+        and shape.normalization in NORM_VECTORS
+        and shape.position_encoding in POSITION_TABLES
+    )
+
+
+def members(shape: ModelShape) -> list[Member]:
+    """The model, member by member; those that a shape has not are left out.
+
+    Attention is the full T x T matrix, not its causal half or its window, because that is what PyTorch's counter and
+    published MFU use.
+
+    Source: Chowdhery et al. 2022, PaLM, arXiv:2204.02311, appendix B, which gives 6N + 12LCT for training.
+    """
+    L, C, D, G = shape.n_layer, shape.n_embd, shape.head_dim, shape.n_kv_head
+    F, T, V = shape.ffn_dim, shape.block_size, shape.vocab_size
+    matrices = FFN_MATRICES[shape.ffn_type]
+    vectors = NORM_VECTORS[shape.normalization][shape.bias]
+    tables = POSITION_TABLES[shape.position_encoding]
+    times = "" if vectors == 1 else f"{vectors} "
+    queries, keys_values, ffn = C * C, 2 * C * G * D, matrices * C * F
+    attention_bias, ffn_bias = 2 * C + 2 * G * D, (matrices - 1) * F + C
+    rows = [
+        Member("token embedding", "V C", V * C, 0),
+        Member("position embedding", "T C", tables * T * C, 0),
+        Member("queries", "L C C", L * queries, 2 * L * queries),
+        Member("keys, values", "2 L C G D", L * keys_values, 2 * L * keys_values),
+        Member("scores, mixing", "4 L T C", 0, 4 * L * T * C),
+        Member("attention output", "L C C", L * C * C, 2 * L * C * C),
+        Member("feed-forward", f"{matrices} L C F", L * ffn, 2 * L * ffn),
+        Member("attention biases", "L (2 C + 2 G D)", L * attention_bias if shape.bias else 0, 0),
+        Member(
+            "feed-forward biases",
+            "L (2 F + C)" if matrices == 3 else "L (F + C)",
+            L * ffn_bias if shape.bias else 0,
+            0,
+        ),
+        Member("norms", f"{times}(2 L + 1) C", vectors * (2 * L + 1) * C, 0),
+        Member("query, key norms", f"{2 * vectors} L D", 2 * vectors * L * D if shape.qk_norm else 0, 0),
+        Member("output head", "2 V C" if shape.weight_tying else "V C", 0 if shape.weight_tying else V * C, 2 * V * C),
+    ]
+    return [row for row in rows if row.params or row.flops]
 
 
 def params(shape: ModelShape) -> int:
@@ -16,15 +83,7 @@ def params(shape: ModelShape) -> int:
 
     Source: GPT-2 as released, 124,439,808 at V=50257 with biases (Radford et al. 2019 print 117M, a known slip).
     """
-    C, F, V = shape.n_embd, shape.ffn_dim, shape.vocab_size
-    matrices = FFN_MATRICES[shape.ffn_type]
-    norm = C + (C if shape.bias and shape.normalization == "layernorm" else 0)
-    block = 4 * C * C + matrices * C * F + 2 * norm  # 4 = queries, keys, values, output
-    if shape.bias:
-        block += 4 * C + (matrices - 1) * F + C
-    embeddings = V * C + _position_embeddings(shape)
-    head = 0 if shape.weight_tying else V * C
-    return embeddings + shape.n_layer * block + norm + head
+    return sum(member.params for member in members(shape))
 
 
 def params_non_embedding(shape: ModelShape) -> int:
@@ -34,28 +93,16 @@ def params_non_embedding(shape: ModelShape) -> int:
 
     Source: nanoGPT model.py, get_num_params.
     """
-    return params(shape) - _position_embeddings(shape)
-
-
-def forward_flops(shape: ModelShape) -> dict[str, int]:
-    """FLOP of one token's way forward by member: matmuls only, as torch.utils.flop_counter counts them.
-
-    Attention is the full T x T matrix, not its causal half, because that is what the counter and published MFU use.
-
-    Source: Chowdhery et al. 2022, PaLM, arXiv:2204.02311, appendix B, which gives 6N + 12LCT for training.
-    """
-    L, C, F, T, V = shape.n_layer, shape.n_embd, shape.ffn_dim, shape.block_size, shape.vocab_size
-    return {
-        "projections": L * 8 * C * C,  # 2 FLOP x (3 C^2 in, C^2 out)
-        "attention": L * 4 * T * C,  # 2 FLOP x (scores, mixing)
-        "ffn": L * 2 * FFN_MATRICES[shape.ffn_type] * C * F,
-        "head": 2 * V * C,
-    }
+    return params(shape) - POSITION_TABLES[shape.position_encoding] * shape.block_size * shape.n_embd
 
 
 def flops_per_token(shape: ModelShape) -> int:
     """Training FLOP per token: forward, and twice that backward (one matmul each for inputs and weights)."""
-    return 3 * sum(forward_flops(shape).values())
+    return 3 * sum(member.flops for member in members(shape))
+
+
+def counts(shape: ModelShape) -> Counts:
+    return Counts(params(shape), params_non_embedding(shape), flops_per_token(shape))
 
 
 def default_ffn_dim(n_embd: int, ffn_type: str) -> int:
@@ -63,8 +110,4 @@ def default_ffn_dim(n_embd: int, ffn_type: str) -> int:
 
     Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; LLaMA rounds it up to a multiple of 256, we do not.
     """
-    return 8 * n_embd // FFN_MATRICES[ffn_type]
-
-
-def _position_embeddings(shape: ModelShape) -> int:
-    return shape.block_size * shape.n_embd if shape.position_encoding == "learned_absolute" else 0
+    return 8 * n_embd // FFN_MATRICES.get(ffn_type, 2)

@@ -11,12 +11,13 @@ from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError, GptmillError
 from gptmill.plan.advice import Situation, advise
 from gptmill.plan.batch import Batch, settle_batch
-from gptmill.plan.flops import flops_per_token, params, params_non_embedding
+from gptmill.plan.flops import counts, has_closed_form
 from gptmill.plan.hardware import settle_compile, settle_dtype
 from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
+from gptmill.plan.naming import architecture_name
 from gptmill.plan.shape import check_data, settle_shape
 from gptmill.plan.types import DataFacts, Machine, Plan
-from gptmill.shapes import ModelShape
+from gptmill.shapes import Counts, ModelShape
 
 Settled = TypeVar("Settled")
 
@@ -28,6 +29,7 @@ def make_plan(
     machine: Machine,
     world_size: int = 1,
     origins: Mapping[str, str] | None = None,
+    trace: Callable[[ModelShape], Counts] | None = None,
 ) -> Plan:
     """Settle every number of a run.
 
@@ -35,6 +37,7 @@ def make_plan(
         data: None when the dataset is not prepared; what depends on it is then assumed, and advice says so.
         world_size: devices that share each step.
         origins: where each key was set; a problem with one from a file or a preset begins with the place.
+        trace: counts parameters and FLOPs of parts that have no formula here.
 
     Raises:
         ConfigError: keys that cannot work together; every problem found, those of the data included.
@@ -61,7 +64,10 @@ def make_plan(
     _raise_together(failures, origins or {})
     assert shape and batch and horizon
 
-    plan = _assemble(config, data, machine, shape, batch, horizon)
+    known = has_closed_form(shape)
+    assert known or trace, f"no formula and no trace for {shape}"
+    size = counts(shape) if known or not trace else trace(shape)
+    plan = _assemble(config, data, machine, shape, size, batch, horizon)
     return replace(plan, advice=advise(Situation(config, plan, data, machine)))
 
 
@@ -98,6 +104,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "advice": [
             {"level": a.level, "key": a.key, "says": a.says, "because": a.because, "try": a.try_} for a in plan.advice
         ],
+        "architecture": architecture_name(plan.shape),
         "micro_steps": plan.micro_steps,
         "schedule": plan.schedule,
         "lr_decay_iters": plan.lr_decay_iters,
@@ -114,7 +121,13 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def _assemble(
-    config: Config, data: DataFacts | None, machine: Machine, shape: ModelShape, batch: Batch, horizon: Horizon
+    config: Config,
+    data: DataFacts | None,
+    machine: Machine,
+    shape: ModelShape,
+    size: Counts,
+    batch: Batch,
+    horizon: Horizon,
 ) -> Plan:
     tokens_per_iter = batch.effective_batch_size * shape.block_size
     epochs = None
@@ -123,9 +136,9 @@ def _assemble(
         epochs = horizon.max_iters * batch.effective_batch_size / windows
     return Plan(
         shape=shape,
-        params=params(shape),
-        params_non_embedding=params_non_embedding(shape),
-        flops_per_token=flops_per_token(shape),
+        params=size.params,
+        params_non_embedding=size.params_non_embedding,
+        flops_per_token=size.flops_per_token,
         dataset=config.dataset,
         data_path=data.path if data else f"{config.data_dir}/{config.dataset}",
         sampling=config.sampling,
@@ -152,6 +165,7 @@ def _assemble(
         warmup_iters=horizon.warmup_iters,
         lr_decay_iters=horizon.lr_decay_iters,
         min_lr=horizon.min_lr,
+        decay_fraction=config.decay_fraction,
         eval_interval=config.eval_interval,
         eval_iters=config.eval_iters,
         log_interval=config.log_interval,

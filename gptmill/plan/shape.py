@@ -42,6 +42,9 @@ def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> Mo
         ffn_type=config.ffn_type,
         activation=config.activation,
         attention_backend=settle_attention(config, machine),
+        n_kv_head=config.n_kv_head or config.n_head,
+        qk_norm=config.qk_norm,
+        sliding_window=0 if config.sliding_window == "off" else config.sliding_window,
     )
 
 

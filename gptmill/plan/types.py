@@ -94,6 +94,7 @@ class Plan:
     warmup_iters: int
     lr_decay_iters: int
     min_lr: float
+    decay_fraction: float  # of lr_decay_iters, at its end; schedule wsd only
 
     eval_interval: int
     eval_iters: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -27,6 +28,19 @@ def to_device(tokens_BS: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
     else:
         ids_BS = ids_BS.to(device)
     return ids_BS[:, :-1], ids_BS[:, 1:]
+
+
+def keep_freed_memory() -> None:
+    """Have malloc keep what a CPU step frees, for the next step.
+
+    glibc hands large blocks back to the kernel and faults them in again, page by page, thousands of times a second: up
+    to 40% of a step (docs/log.md, 2026-11-20). Other allocators lack the call or ignore it.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**30)
 
 
 def peak_memory(device: str) -> int | None:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gptmill.config.load import load
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError
+from gptmill.plan.hardware import detect_machine
+from gptmill.plan.plan import make_plan
 
+ROOT = Path(__file__).parents[2]
 Write = Callable[[str, str], str]
 
 
@@ -55,11 +59,42 @@ def test_a_flag_equal_to_the_default_still_wins(write: Write) -> None:
     assert (resolved.config.n_layer, resolved.origins["n_layer"]) == (12, "--n_layer")
 
 
-def test_of_several_presets_the_later_wins_and_a_flag_replaces_the_list(write: Write) -> None:
+def test_of_several_presets_the_later_wins_in_one_list_and_over_layers(write: Write) -> None:
     path = write("a.py", "preset = 'gpt2, llama'")
     assert load([path]).config.normalization == "rmsnorm"
     assert load([path, "--preset=gpt2"]).config.normalization == "layernorm_nobias"
     assert load([path, "--preset="]).config.normalization == "layernorm"
+    both = load([path, "--preset=tiny"])
+    assert (both.config.normalization, both.config.n_layer, both.config.preset) == ("rmsnorm", 4, "gpt2,llama,tiny")
+    assert both.origins["n_layer"] == "preset tiny"
+
+
+SIZES = {"tiny": 16, "small": 45, "medium": 124, "gpt2-medium": 355, "gpt2-large": 774, "gpt2-xl": 1558}
+
+
+def test_presets_are_whole_architectures_or_whole_sizes() -> None:
+    """So that any two of one kind replace each other, and one of each kind add up."""
+    sized, styled = {}, {}
+    for path in (ROOT / "gptmill/config/presets").iterdir():
+        settings = yaml.safe_load(path.read_text())
+        (sized if "n_layer" in settings else styled)[path.stem] = settings
+    assert set(sized) == set(SIZES)
+    assert len({frozenset(settings) for settings in sized.values()}) == 1
+    assert len({frozenset(settings) for settings in styled.values()}) == 1
+    assert styled["custom"] == {key: Config.model_fields[key].default for key in styled["custom"]}
+
+
+@pytest.mark.parametrize(("name", "millions"), SIZES.items())
+def test_a_size_has_the_millions_of_parameters_it_claims(name: str, millions: int) -> None:
+    """With OpenAI's vocabulary and biases; the last four as published."""
+    config = load([f"--preset={name}", "--bias", "--vocab_size=50257"]).config
+    plan = make_plan(config, data=None, machine=detect_machine("cpu"))
+    assert round(plan.params / 1e6) == millions
+    assert f"{millions / 1000:.2f}B" in says(name) if millions > 1000 else f"{millions}M" in says(name)
+
+
+def says(preset: str) -> str:
+    return (ROOT / f"gptmill/config/presets/{preset}.yaml").read_text().splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_logits_equal_hugging_face(dtype: torch.dtype, bound: float, attention: 
         vocab_size=130,
         ffn_dim=256,
         bias=True,
+        activation="gelu_tanh",
         attention_backend=attention,
     )
     ours = build(shape, seed=1).to(dtype).eval()

@@ -85,6 +85,12 @@ CASES = {
         {"max_iters": 100, "snapshot_interval": 100},
         "snapshot_interval=20",
     ),
+    "part_without_effect": Case(
+        "activation",
+        {"activation": "relu", "ffn_type": "swiglu"},
+        {"activation": "relu"},
+        "ffn_type=standard",
+    ),
     "device_replaced": Case("device", {"device": "cuda"}, {"device": "cuda"}, "device=auto", right_machine=AMPERE),
     "half_precision_without_gain": Case(
         "dtype", {"dtype": "bfloat16"}, {"dtype": "bfloat16"}, "dtype=auto", right_machine=CPU_BF16

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gptmill.plan.flops import default_ffn_dim, flops_per_token, forward_flops, params, params_non_embedding
+from gptmill.plan.flops import default_ffn_dim, flops_per_token, members, params, params_non_embedding
 from gptmill.shapes import ModelShape
 
 GPT2 = ModelShape(vocab_size=50257, bias=True)
@@ -131,8 +131,9 @@ def test_flops_agree_with_palm_form_for_a_tied_model() -> None:
 
 
 def test_attention_to_ffn_ratio_of_gpt2_is_five_sixths() -> None:
-    members = forward_flops(ModelShape())
-    assert (members["projections"] + members["attention"]) / members["ffn"] == pytest.approx(5 / 6)
+    flops = {member.name: member.flops for member in members(ModelShape())}
+    attention = sum(flops[name] for name in ("queries", "keys, values", "scores, mixing", "attention output"))
+    assert attention / flops["feed-forward"] == pytest.approx(5 / 6)
 
 
 @pytest.mark.parametrize("n_embd", [1, 2, 384, 768, 2304, 4096])
