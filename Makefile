@@ -20,7 +20,7 @@ install: .venv/installed  ## everything a user needs, in .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing gptmill and its libraries into .venv (a minute or two)"
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[parquet]'
 	@touch $@
 
 .venv/dev: .venv/installed

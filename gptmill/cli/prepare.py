@@ -14,7 +14,7 @@ from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import dataset_folder
 from gptmill.data.prepare import PrepareReport
 from gptmill.data.prepare import prepare as prepare_text
-from gptmill.data.texts import text_files
+from gptmill.data.texts import TextFiles, text_files
 from gptmill.errors import UserError
 from gptmill.registry import nearest
 
@@ -30,6 +30,7 @@ def prepare(
     data_dir: str = "data",
     val_fraction: float | None = None,
     errors: Literal["strict", "replace"] = "strict",
+    text_key: str = "text",
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
@@ -40,7 +41,7 @@ def prepare(
     dataset
         A dataset known by name: python_stdlib.
     input
-        Files and folders: .jsonl has one document a line (its key "text"), every other file is one document.
+        Files and folders: .jsonl has one document a line, .parquet one a row, every other file is one document.
     name
         Folder under data_dir to write; the dataset's name, or that of the first input.
     tokenizer
@@ -51,6 +52,8 @@ def prepare(
         Share of the text kept for validation; 0.1 unless the dataset says otherwise.
     errors
         What to do with bytes that are not UTF-8: stop, or replace them and count.
+    text_key
+        The key of a .jsonl line, and the column of a .parquet file, that hold the text.
     overwrite
         Replace a dataset of that name that was made from something else.
     json
@@ -65,7 +68,7 @@ def prepare(
     if dataset is not None:
         report = _prepare_corpus(dataset, out, tokenizer, val_fraction, overwrite)
     else:
-        report = _prepare_input(input or [], out, tokenizer, val_fraction, errors, overwrite)
+        report = _prepare_input(text_files(input or [], errors, text_key), out, tokenizer, val_fraction, overwrite)
     if json:
         print(jsonlib.dumps(report.to_json()))
     else:
@@ -92,10 +95,9 @@ def _prepare_corpus(
 
 
 def _prepare_input(
-    paths: list[Path], out: Path, tokenizer: str | None, val_fraction: float | None, errors: str, overwrite: bool
+    source: TextFiles, out: Path, tokenizer: str | None, val_fraction: float | None, overwrite: bool
 ) -> PrepareReport:
     fraction = 0.1 if val_fraction is None else val_fraction
-    source = text_files(paths, errors)
     with _Progress() as progress:
         return prepare_text(source, out, tokenizer or TOKENIZER, fraction, overwrite, progress)
 
@@ -126,8 +128,10 @@ def _name_of(path: Path) -> str:
 def _sentence(report: PrepareReport) -> str:
     did = "is there already" if report.reused else f"prepared in {units.duration(report.seconds)}"
     left_out = f", {report.skipped} files left out" if report.skipped else ""
+    nulls = f", {report.nulls} rows without text left out" if report.nulls else ""
     replaced = f", {report.replaced} places were not UTF-8" if report.replaced else ""
     return (
         f"{report.path} {did}: {units.count(report.train_tokens)} training and {units.count(report.val_tokens)} validation "
-        f"tokens, {report.tokenizer} with a vocabulary of {report.vocab_size:,}, from {report.source}{left_out}{replaced}"
+        f"tokens, {report.tokenizer} with a vocabulary of {report.vocab_size:,}, from {report.source}"
+        f"{left_out}{nulls}{replaced}"
     )

@@ -31,7 +31,8 @@ class PrepareReport:
     Args:
         sha256: fingerprint of the tokens, as in meta.json.
         reused: the folder held this very dataset already.
-        skipped: files left out; replaced: places that were not UTF-8 and became U+FFFD.
+        skipped: files left out; nulls: rows left out because they hold no text.
+        replaced: places that were not UTF-8 and became U+FFFD.
     """
 
     train_tokens: int
@@ -47,6 +48,7 @@ class PrepareReport:
     documents: int
     characters: int
     skipped: int
+    nulls: int
     replaced: int
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +113,7 @@ def prepare(
         documents=found.documents,
         characters=found.characters,
         skipped=source.skipped,
+        nulls=source.nulls,
         replaced=source.replaced,
     )
 

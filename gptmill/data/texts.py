@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from gptmill.data import parquet
 from gptmill.data.pieces import PIECE_CHARS, cut
 from gptmill.errors import DataError, UserError
 
 READ_BYTES = 2**20
-LONGEST_LINE = 64 * 2**20  # [bytes] of one JSON line, which has to be parsed whole
+LONGEST_LINE = 64 * 2**20  # [bytes] of one JSON line or Parquet row, which are in memory whole
+PARQUET = ".parquet"
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,31 @@ class Piece:
 
 
 class TextFiles:
-    """Documents of some files: a .jsonl has one a line (its key ``text``), any other file is one document.
+    """Documents of some files: a .jsonl has one a line, a .parquet one a row, any other file is one document.
 
     Args:
         files: (path, key) in reading order.
         description: for people, kept in meta.json.
         errors: 'strict' stops at text that is not UTF-8; 'replace' puts U+FFFD there and counts.
         skipped: files that were left out when the list was made, for the report.
+        text_key: the key of a JSON line and the column of a Parquet file that hold the text.
     """
 
     def __init__(
-        self, files: list[tuple[Path, str]], description: str, errors: str = "strict", skipped: int = 0
+        self,
+        files: list[tuple[Path, str]],
+        description: str,
+        errors: str = "strict",
+        skipped: int = 0,
+        text_key: str = "text",
     ) -> None:
         self._files = files
         self._errors = errors
+        self._text_key = text_key
         self.description = description
         self.skipped = skipped
         self.replaced = 0  # of the latest pass
+        self.nulls = 0  # rows without a text, left out; of the latest pass
 
     def pieces(self) -> Iterator[Piece]:
         """Every document in order, cut into pieces. Each call is a fresh pass; the cuts do not depend on anything else.
@@ -59,12 +69,14 @@ class TextFiles:
         Raises:
             DataError: file, line and byte of what is not text.
         """
-        self.replaced = 0
+        self.replaced = self.nulls = 0
         for path, key in self._files:
             try:
                 with path.open("rb") as file:
                     if path.suffix == ".jsonl":
                         yield from self._jsonl(file, path, key)
+                    elif path.suffix == PARQUET:
+                        yield from self._parquet(file, path, key)
                     else:
                         yield from _as_pieces(self._decoded(file, path), key)
             except OSError as error:
@@ -107,21 +119,36 @@ class TextFiles:
             if raw.strip():
                 yield from _as_pieces(iter([self._document(raw, where)]), f"{key}:{number}")
 
-    def _document(self, raw: bytes, where: str) -> str:
+    def _parquet(self, file: BinaryIO, path: Path, key: str) -> Iterator[Piece]:
+        for row, raw in parquet.rows(file, path, self._text_key):
+            where = f"{path}: row {row}"
+            if raw is None:
+                self.nulls += 1
+                continue
+            if len(raw) > LONGEST_LINE:
+                raise DataError(f"{where}: longer than {LONGEST_LINE >> 20} MiB; split it into several documents")
+            yield from _as_pieces(iter([self._utf8(raw, where, "text")]), f"{key}:{row}")
+
+    def _utf8(self, raw: bytes, where: str, what: str) -> str:
         try:
-            line = raw.decode()
+            return raw.decode()
         except UnicodeDecodeError as error:
             if self._errors == "strict":
-                raise DataError(_not_utf8(f"{where}: byte {error.start} of the line", raw[error.start])) from None
-            line = raw.decode("utf-8", "replace")
-            self.replaced += line.count("\ufffd") - raw.count("\ufffd".encode())
+                raise DataError(_not_utf8(f"{where}: byte {error.start} of the {what}", raw[error.start])) from None
+            text = raw.decode("utf-8", "replace")
+            self.replaced += text.count("\ufffd") - raw.count("\ufffd".encode())
+            return text
+
+    def _document(self, raw: bytes, where: str) -> str:
+        line = self._utf8(raw, where, "line")
         try:
             body = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not JSON ({str(error).split(':')[0]}); .jsonl has one object a line") from None
-        text = body.get("text") if isinstance(body, dict) else None
+        text = body.get(self._text_key) if isinstance(body, dict) else None
         if not isinstance(text, str):
-            raise DataError(f'{where}: no text; every line must be an object with a string "text"')
+            name = json.dumps(self._text_key)
+            raise DataError(f"{where}: no text; every line must be an object with a string {name} (--text_key NAME)")
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -135,7 +162,7 @@ class TextFiles:
         return text
 
 
-def text_files(paths: list[Path], errors: str = "strict") -> TextFiles:
+def text_files(paths: list[Path], errors: str = "strict", text_key: str = "text") -> TextFiles:
     """The documents of files and folders, in the order given; folders are walked in sorted order.
 
     In a folder, hidden files and files with a NUL in their first 8 KiB (git's mark of a binary) are left out and counted.
@@ -160,7 +187,7 @@ def text_files(paths: list[Path], errors: str = "strict") -> TextFiles:
     if not found:
         raise UserError(f"--input {paths[0]}: holds no text files")
     names = ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-    return TextFiles([(path, str(index)) for index, path in enumerate(found)], names, errors, skipped)
+    return TextFiles([(path, str(index)) for index, path in enumerate(found)], names, errors, skipped, text_key)
 
 
 def _as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
@@ -178,6 +205,8 @@ def _as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
 
 
 def _is_binary(path: Path) -> bool:
+    if path.suffix == PARQUET:
+        return False
     try:
         with path.open("rb") as file:
             return b"\0" in file.read(8192)
