@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -14,7 +16,27 @@ from gptmill.model.gpt import GPT, build
 from gptmill.model.kernels import ATTENTION
 from gptmill.plan.flops import flops_per_token, params
 from gptmill.shapes import ModelShape
-from tests.model.shapes import every_combination, label
+from tests.model.shapes import SMALL, every_combination, label
+
+LEAST = 384  # combinations that have to be tried
+
+
+def test_enough_combinations_are_tried_and_every_two_parts_meet(record_property: Callable[[str, object], None]) -> None:
+    shapes = every_combination()
+    record_property("counted", f"{len(shapes)} combinations of parts")
+    assert len(set(shapes)) == len(shapes) >= LEAST
+    varied = {key: {getattr(shape, key) for shape in shapes} for key in asdict(SMALL)}
+    keys = [key for key, values in varied.items() if len(values) > 1]
+    assert set(keys) == {
+        *("normalization", "norm_position", "position_encoding", "ffn_type", "ffn_dim", "activation", "bias"),
+        *("weight_tying", "n_kv_head", "qk_norm", "sliding_window"),
+    }
+    for one, other in itertools.combinations(keys, 2):
+        if {one, other} <= {"ffn_type", "ffn_dim", "activation"}:  # only the standard feed-forward has an activation
+            continue
+        met = {(getattr(shape, one), getattr(shape, other)) for shape in shapes}
+        assert len(met) == len(varied[one]) * len(varied[other]), (one, other)
+
 
 combinations = pytest.mark.parametrize("shape", every_combination(), ids=label)
 

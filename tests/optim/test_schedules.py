@@ -31,6 +31,17 @@ def test_cosine_equals_pytorchs() -> None:
         reference.step()
 
 
+def test_wsd_holds_the_peak_and_then_falls_as_one_minus_sqrt() -> None:
+    plan = small_plan(schedule="wsd", learning_rate=1.0, min_lr=0.1, warmup_iters=10, max_iters=100, decay_fraction=0.2)
+    assert lr_at(9, plan) == pytest.approx(10 / 11)
+    assert {lr_at(step, plan) for step in range(10, 81)} == {1.0}
+    assert lr_at(85, plan) == pytest.approx(0.55)  # a quarter of the decay: 1 - sqrt(1/4) of the way is left
+    assert lr_at(93, plan) == pytest.approx(0.1 + 0.9 * (1 - (13 / 20) ** 0.5))
+    assert lr_at(100, plan) == lr_at(1000, plan) == pytest.approx(0.1)
+    whole = small_plan(schedule="wsd", learning_rate=1.0, min_lr=0.0, warmup_iters=0, max_iters=100, decay_fraction=1.0)
+    assert lr_at(25, whole) == pytest.approx(0.5)
+
+
 @given(
     name=st.sampled_from(sorted(SCHEDULES)),
     warmup=st.integers(0, 30),
