@@ -38,7 +38,9 @@ def _read(file: BinaryIO, path: Path, column: str) -> Iterator[tuple[int, bytes 
     import pyarrow.parquet
 
     # without pre_buffer and with a buffer, a page is in memory and not a whole row group
-    parquet = pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=READ_BYTES)
+    parquet = pyarrow.parquet.ParquetFile(
+        file, pre_buffer=False, buffer_size=READ_BYTES, page_checksum_verification=True
+    )
     _check_column(parquet.schema_arrow, path, column)
     row = 0
     for batch in parquet.iter_batches(ROWS, columns=[column], use_threads=False):

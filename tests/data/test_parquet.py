@@ -122,6 +122,14 @@ def test_what_is_no_whole_parquet_file_is_one_data_error(tmp_path, change, says)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
+def test_a_page_that_brings_a_checksum_is_held_against_it(tmp_path):
+    path = write(tmp_path / "a.parquet", ["abcdefgh" * 9], compression="none", write_page_checksum=True)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"abcdefgh" * 9, b"abcdefgX" * 9))
+    with pytest.raises(DataError, match=r"a damaged Parquet file .*CRC"):
+        read(text_files([path]))
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [
