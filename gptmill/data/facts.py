@@ -127,6 +127,11 @@ def rebuilt_characters(folder: Path, n_tokens: int) -> str | None:
 
 
 def _missing(folder: Path, name: str) -> str:
+    if others := sorted(path.name for path in folder.glob("*.bin")):
+        return (
+            f"{folder}: holds {others[0]!r}, but token files are called train.bin and val.bin or, written by llm.c, "
+            f"NAME_train_000001.bin and NAME_val_000000.bin; rename them"
+        )
     prepare = f"`gptmill prepare --input FILE_OR_DIR --name {name}`"
     if name in CORPORA:
         prepare = f"`gptmill prepare --dataset {name}`"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def read_meta(folder: Path) -> Meta | None:
     path = folder / "meta.json"
     try:
         with path.open("rb") as file:
-            raw = file.read(LARGEST_META + 1)
+            size = os.fstat(file.fileno()).st_size
+            raw = file.read(min(size, LARGEST_META) + 1)  # reading sets aside as much memory as it is asked for
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -18,8 +18,8 @@ from gptmill.data.facts import dataset_tokenizer, facts_notice, read_facts
 from gptmill.data.shards import Tokens, open_tokens
 from gptmill.data.tokenizers import gpt2 as gpt2_file
 from gptmill.data.tokenizers import load_tokenizer
-from gptmill.errors import DataError
-from tests.data.toys import bare, in_one_folder, llmc_file
+from gptmill.errors import DataError, UserError
+from tests.data.toys import bare, in_one_folder, llmc_file, prepared
 
 GPT2, LLAMA3 = {"magic": 20240520, "version": 1}, {"magic": 20240801, "version": 7}
 NUMBERED = [("web_train_000001.bin", 100), ("web_train_000002.bin", 7), ("web_train_000003.bin", 60)]
@@ -144,6 +144,18 @@ def test_a_missing_split_and_mixed_kinds_are_told_in_one_line(tmp_path):
     llmc_file(tmp_path / "d/web_train_000002.bin", [1, 2], **LLAMA3)
     with pytest.raises(DataError, match=r"000002\.bin: holds llama-3 tokens, but web_train_000001\.bin beside it gpt2"):
         read_facts(str(tmp_path), "d")
+
+
+def test_files_of_other_names_are_told_how_they_should_be_called(tmp_path):
+    llmc_file(tmp_path / "d/fineweb_000001.bin", [1, 2])
+    with pytest.raises(DataError, match=r"d: holds 'fineweb_000001\.bin', but .* NAME_val_000000\.bin; rename them"):
+        read_facts(str(tmp_path), "d")
+
+
+def test_prepare_does_not_write_among_shards_unasked(tmp_path):
+    sharded_folder(tmp_path / "data/toy")
+    with pytest.raises(UserError, match="holds another dataset already"):
+        prepared(tmp_path, "a text\n" * 9)
 
 
 def test_nanogpts_and_llmcs_files_are_not_mixed(tmp_path):
