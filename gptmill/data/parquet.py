@@ -24,7 +24,7 @@ def rows(file: BinaryIO, path: Path, column: str) -> Iterator[tuple[int, bytes |
     try:
         import pyarrow
     except ImportError:
-        raise UserError(f"{path}: reading Parquet needs pyarrow; pip install 'gptmill[parquet]'") from None
+        raise UserError(f"{path}: reading Parquet needs pyarrow; try: pip install pyarrow") from None
     _check_ends(file, path)
     try:
         yield from _read(file, path, column)

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from gptmill.cli.main import main
 from gptmill.cli.prepare import prepare
 from gptmill.data.corpora import CORPORA
 from gptmill.data.corpora.base import Corpus
@@ -59,3 +62,17 @@ def test_a_corpus_brings_its_own_tokenizer_and_split(here, capsys, monkeypatch):
     prepare(dataset="toy", json=True)
     report = json.loads(capsys.readouterr().out)
     assert report["tokenizer"] == "char" and report["val_tokens"] == pytest.approx(0.25 * 40 * 53, abs=1)
+
+
+@pytest.mark.parametrize("flag", ["--text_key", "--text-key"])
+def test_text_key_names_the_json_key_and_the_column_in_either_spelling(here, capsys, flag):
+    (here / "a.jsonl").write_text(
+        "".join(json.dumps({"body": f"review {n}", "text": "not this"}) + "\n" for n in range(20))
+    )
+    pq.write_table(pa.table({"body": [f"review {n}" for n in range(20, 40)] + [None]}), here / "b.parquet")
+    words = ["prepare", "--input", "a.jsonl", "b.parquet", flag, "body", "--name", "d", "--tokenizer", "byte", "--json"]
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    report = json.loads(capsys.readouterr().out)
+    assert left.value.code == 0 and (report["documents"], report["nulls"]) == (40, 1)
+    assert report["characters"] == sum(len(f"review {n}") for n in range(40))
