@@ -6,7 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from gptmill.config.coerce import choices
 from tests.cli.run import gptmill
+from tests.model.shapes import every_combination
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -28,6 +32,25 @@ def test_the_readmes_plan_is_the_commands(tmp_path: Path) -> None:
 def test_the_readmes_mistakes_are_answered_as_shown(tmp_path: Path) -> None:
     done = gptmill(tmp_path, "train", "quick", "--n_layrs=6", "--n_head=5")
     assert (done.code, done.err.rstrip("\n")) == (2, shown("gptmill train quick --n_layrs=6 --n_head=5"))
+
+
+ARCHITECTURES = (ROOT / "docs/guide/architectures.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "output"), re.findall(r"```\n\$ gptmill ([^\n]*)\n(.*?)\n```", ARCHITECTURES, re.DOTALL)
+)
+def test_the_guides_tables_of_architectures_are_the_commands(tmp_path: Path, command: str, output: str) -> None:
+    assert gptmill(tmp_path, *command.split()).out.rstrip("\n") == output
+
+
+def test_the_guides_architectures_are_those_of_the_code(tmp_path: Path) -> None:
+    assert f"takes {len(every_combination())} combinations" in ARCHITECTURES
+    openai = re.search(r"gptmill (plan .*vocab_size=50257)", ARCHITECTURES)
+    assert openai and gptmill(tmp_path, *openai[1].split(), "--json").json()["params"] == 124_439_808
+    for key in ("normalization", "position_encoding", "ffn_type", "activation", "norm_position", "attention_backend"):
+        row = re.search(rf"^\| `{key}` \| (.*?) \|", ARCHITECTURES, re.MULTILINE)
+        assert row and set(re.findall(r"`(\w+)`", row[1])) == set(choices(key)), key
 
 
 def test_the_readmes_speed_is_the_one_on_file() -> None:

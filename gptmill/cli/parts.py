@@ -15,6 +15,7 @@ from gptmill.errors import UserError
 if TYPE_CHECKING:
     from gptmill.shapes import Counts, ModelShape
 
+LOOKED = "modules of this folder and installed ones can be named"
 Import = Annotated[list[str] | None, Parameter(name="--import", negative="")]
 
 
@@ -34,13 +35,11 @@ def import_parts(modules: list[str] | None) -> dict[str, tuple[str, ...]]:
     for name in modules:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whatever a module does when it is imported
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = "" if isinstance(error, ModuleNotFoundError) else f" ({place.filename}:{place.lineno})"
             says = str(error).split("\n")[0]
-            raise UserError(
-                f"--import {name}: {type(error).__name__}: {says}{where}; try a module beside you"
-            ) from None
+            raise UserError(f"--import {name}: {type(error).__name__}: {says}{where}; {LOOKED}") from None
 
     from gptmill.model.feedforwards import ACTIVATIONS, FEEDFORWARDS
     from gptmill.model.kernels import ATTENTION

@@ -33,6 +33,7 @@ def plan(
     *argv: Annotated[str, Parameter(allow_leading_hyphen=True)],
     gpus: int = 1,
     json: Flag = False,
+    breakdown: Flag = False,
     import_: Import = None,
 ) -> None:
     """Say what `gptmill train` with the same arguments would do, and run nothing.
@@ -45,6 +46,8 @@ def plan(
         Devices that share the work; torchrun's world size.
     json
         Print one JSON object instead of a page.
+    breakdown
+        Print where the model's parameters and FLOPs are, with a formula for each, instead of a page.
     import_
         A Python module with parts of your own, registered when it is imported.
     """
@@ -67,6 +70,10 @@ def plan(
         print(remark, file=sys.stderr)
     if json:
         print(json_format.dumps(plan_json(settled), allow_nan=False))
+    elif breakdown:
+        from gptmill.cli.breakdown import breakdown as table
+
+        print(table(settled))
     else:
         show(settled, list(argv))
 
@@ -110,6 +117,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
     kind = s.ffn_type if s.ffn_type != "standard" else s.activation
     return {
         "model": [
+            p.architecture,
             f"{s.n_layer} layers, {s.n_head} heads of {s.head_dim}, width {s.n_embd:,}, {kind} {s.ffn_dim:,} wide",
             f"{s.norm_position}-{s.normalization}, {s.position_encoding}, {'biases' if s.bias else 'no biases'}, {tied}",
             f"context {s.block_size:,} tokens, vocabulary {s.vocab_size:,}, dropout {s.dropout:g}",

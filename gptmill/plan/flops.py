@@ -21,7 +21,7 @@ class Member(NamedTuple):
     """One row of a model's bill.
 
     Args:
-        formula: of ``params`` in the legend's letters; of ``flops`` where the member has no parameters.
+        formula: of ``params`` in the legend's letters, or of ``flops`` where the member has no parameters of its own.
         flops: one token's way forward; matmuls only, as torch.utils.flop_counter counts them.
     """
 
@@ -61,7 +61,7 @@ def members(shape: ModelShape) -> list[Member]:
         Member("position embedding", "T C", tables * T * C, 0),
         Member("queries", "L C C", L * queries, 2 * L * queries),
         Member("keys, values", "2 L C G D", L * keys_values, 2 * L * keys_values),
-        Member("scores, mixing", "4 L T C", 0, 4 * L * T * C),
+        Member("scores, mixing", "4 L T C FLOP", 0, 4 * L * T * C),
         Member("attention output", "L C C", L * C * C, 2 * L * C * C),
         Member("feed-forward", f"{matrices} L C F", L * ffn, 2 * L * ffn),
         Member("attention biases", "L (2 C + 2 G D)", L * attention_bias if shape.bias else 0, 0),
@@ -73,7 +73,9 @@ def members(shape: ModelShape) -> list[Member]:
         ),
         Member("norms", f"{times}(2 L + 1) C", vectors * (2 * L + 1) * C, 0),
         Member("query, key norms", f"{2 * vectors} L D", 2 * vectors * L * D if shape.qk_norm else 0, 0),
-        Member("output head", "2 V C" if shape.weight_tying else "V C", 0 if shape.weight_tying else V * C, 2 * V * C),
+        Member(
+            "output head", "2 V C FLOP" if shape.weight_tying else "V C", 0 if shape.weight_tying else V * C, 2 * V * C
+        ),
     ]
     return [row for row in rows if row.params or row.flops]
 

@@ -11,7 +11,7 @@ from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError, GptmillError
 from gptmill.plan.advice import Situation, advise
 from gptmill.plan.batch import Batch, settle_batch
-from gptmill.plan.flops import counts, has_closed_form
+from gptmill.plan.flops import counts, has_closed_form, members
 from gptmill.plan.hardware import settle_compile, settle_dtype
 from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
@@ -104,7 +104,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "advice": [
             {"level": a.level, "key": a.key, "says": a.says, "because": a.because, "try": a.try_} for a in plan.advice
         ],
-        "architecture": architecture_name(plan.shape),
+        "architecture": plan.architecture,
+        "members": [member._asdict() for member in members(plan.shape)] if has_closed_form(plan.shape) else None,
         "micro_steps": plan.micro_steps,
         "schedule": plan.schedule,
         "lr_decay_iters": plan.lr_decay_iters,
@@ -136,6 +137,7 @@ def _assemble(
         epochs = horizon.max_iters * batch.effective_batch_size / windows
     return Plan(
         shape=shape,
+        architecture=architecture_name(shape),
         params=size.params,
         params_non_embedding=size.params_non_embedding,
         flops_per_token=size.flops_per_token,

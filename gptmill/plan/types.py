@@ -60,6 +60,7 @@ class Plan:
     """Every number of one run. Field names equal the config keys where they mean the same."""
 
     shape: ModelShape
+    architecture: str  # its name, such as 12L-12H-768D-RoPE-RMS-SwiGLU-PreNorm
     params: int
     params_non_embedding: int
     flops_per_token: int  # training FLOP: 3 x forward

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ast
+import re
+
 import pytest
 
 from gptmill.plan.flops import default_ffn_dim, flops_per_token, members, params, params_non_embedding
@@ -134,6 +137,36 @@ def test_attention_to_ffn_ratio_of_gpt2_is_five_sixths() -> None:
     flops = {member.name: member.flops for member in members(ModelShape())}
     attention = sum(flops[name] for name in ("queries", "keys, values", "scores, mixing", "attention output"))
     assert attention / flops["feed-forward"] == pytest.approx(5 / 6)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("ffn_type", ["standard", "swiglu"])
+@pytest.mark.parametrize("normalization", ["layernorm", "rmsnorm"])
+def test_a_members_formula_worked_out_is_its_number(bias: bool, tied: bool, ffn_type: str, normalization: str) -> None:
+    shape = ModelShape(
+        3, 6, 24, 20, 100, 70, bias=bias, weight_tying=tied, ffn_type=ffn_type, normalization=normalization,
+        n_kv_head=2, qk_norm=True,
+    )  # fmt: skip
+    letters = {"L": "3", "C": "24", "G": "2", "D": "4", "F": "70", "T": "20", "V": "100"}
+    for member in members(shape):
+        formula = member.formula.removesuffix(" FLOP")
+        sums = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", formula)
+        digits = re.sub(r"[A-Z]", lambda letter: letters[letter[0]], sums)
+        assert arithmetic(digits) == (member.flops if formula != member.formula else member.params), member
+
+
+def arithmetic(text: str) -> int:
+    """'2 * (3 + 4) * 5' by Python's own parser, sums and products only."""
+
+    def value(node: ast.expr) -> int:
+        if isinstance(node, ast.BinOp):
+            left, right = value(node.left), value(node.right)
+            return left + right if isinstance(node.op, ast.Add) else left * right
+        assert isinstance(node, ast.Constant)
+        return int(str(node.value))
+
+    return value(ast.parse(text, mode="eval").body)
 
 
 @pytest.mark.parametrize("n_embd", [1, 2, 384, 768, 2304, 4096])
