@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gptmill.config.files import FOLDERS, SUFFIXES, Found, packaged
+from gptmill.config.files import FOLDERS, SUFFIXES, Found, packaged, read_found
+from gptmill.config.names import KNOWN
 from gptmill.config.wording import one_line
 
 
@@ -21,8 +22,12 @@ def configs() -> None:
     here = {Path(found.shown).stem for found in on_disk}
     shipped = [found for found in packaged("configs") if Path(found.shown).stem not in here]
     _section("Configs: gptmill train NAME", on_disk + shipped)
+    widths = {found: read_found(found, KNOWN).layer.get("n_embd") for found in packaged("config/presets")}
     print()
-    _section("Presets: --preset=NAME", packaged("config/presets"))
+    _section("Architectures: --preset=NAME", [found for found, width in widths.items() if width is None])
+    print()
+    sizes = {found: int(str(width.value)) for found, width in widths.items() if width is not None}
+    _section("Sizes: --preset=NAME, or both: --preset=llama,small", sorted(sizes, key=sizes.__getitem__))
 
 
 def _section(title: str, files: list[Found]) -> None:
