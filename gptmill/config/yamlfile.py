@@ -75,5 +75,5 @@ def _settings(scalars: list[yaml.ScalarEvent], path: str, reading: Reading) -> N
             first = reading.layer[name].origin
             reading.problems.append(f"{place}: {one_line(name)} is set twice, first at {first}; keep one")
         else:
-            plain_null = value.style is None and value.value in NULL
+            plain_null = not value.style and value.value in NULL  # None from PyYAML's own parser, '' from libyaml's
             reading.layer[name] = Setting(None if plain_null else value.value, place)
