@@ -16,7 +16,8 @@ from pathlib import Path
 from gptmill.errors import DataError
 
 HEADER_BYTES = 256 * 4
-NAME = re.compile(r"(?P<prefix>.*)_(?P<split>train|val)(?:_(?P<number>[0-9]+))?\.bin", re.DOTALL)
+# names are printed, so one that would move the cursor is not taken for a shard
+NAME = re.compile(r"(?P<prefix>[^\x00-\x1f\x7f]*)_(?P<split>train|val)(?:_(?P<number>[0-9]+))?\.bin")
 
 
 @dataclass(frozen=True)

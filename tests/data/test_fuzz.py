@@ -15,6 +15,7 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ from tests.data.toys import bare, blocks, in_one_folder, llmc_file
 CASES = {"llm.c": 800, "meta.json": 300, "text": 400, "jsonl": 400, "parquet": 600}
 MOST_BYTES = 16 * 2**20  # of Python and numpy memory in one case; the longest input has 1 MiB
 MOST_RSS = 256 * 2**20  # that the whole process grows by over all cases of a kind; this counts Arrow's memory too
-MOST_SECONDS = 1.0  # of CPU, in one case
+MOST_SECONDS = 2.0  # of CPU in one case, with tracemalloc, which slows a run of spaces ten times
 Result = TypeVar("Result")
 END_OF_TEXT = 256  # of the byte tokenizer
 
@@ -62,7 +63,7 @@ class Bench:
         try:
             result = do()
         except GptmillError as error:
-            assert error.exit_code in (2, 3), error
+            assert error.exit_code in (2, 3) and "(None)" not in str(error), error
             assert names in str(error) and all(0 < len(line) < 2000 and "\n" not in line for line in error.problems)
             return None
         finally:
@@ -255,10 +256,14 @@ snippets = st.one_of(
     st.sampled_from(
         [b"\xef\xbb\xbf", b"\0", b"\r\n", b"\n", b"\x1b[2J", b"\xff\xfe", b"\xf4\x90\x80\x80", b"\xc0\x80"]
     ),
-    st.sampled_from([b"a", b" ", b"\n", b"\xc3\xa9", b"\0", b"<|endoftext|>"]).flatmap(
-        lambda unit: st.sampled_from([1, 1000, 300_000]).map(lambda n: unit * (n // len(unit) + 1))
-    ),
 )
+huge_runs = st.tuples(
+    st.sampled_from([b"a", b" ", b"\n", b"\xc3\xa9", b"\0", b"<|endoftext|>", b"\xff"]),
+    st.sampled_from([1000, 300_000]),
+).map(lambda run: run[0] * (run[1] // len(run[0]) + 1))
+rubbish = st.tuples(
+    st.lists(snippets, max_size=4), st.lists(huge_runs, max_size=1), st.lists(snippets, max_size=2)
+).map(lambda parts: b"".join(chain(*parts)))
 mostly_text = st.lists(st.text(max_size=20).map(str.encode), max_size=5).map(b"".join)
 
 
@@ -291,9 +296,7 @@ def test_text_files(tmp_path):
     bench = Bench("text")
 
     @runs("text")
-    @given(
-        raw=mostly_text | st.lists(snippets, max_size=6).map(b"".join), errors=st.sampled_from(["strict", "replace"])
-    )
+    @given(raw=mostly_text | rubbish, errors=st.sampled_from(["strict", "replace"]))
     def case(raw: bytes, errors: str) -> None:
         (tmp_path / "a.txt").write_bytes(raw)
         out = prepared(bench, tmp_path / "a.txt", errors)

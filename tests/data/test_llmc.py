@@ -193,6 +193,12 @@ def test_other_shards_have_another_fingerprint(tmp_path_factory, change):
     assert read_facts(str(folder.parent), "d").sha256 != first
 
 
+def test_a_name_that_would_move_the_cursor_is_no_shard(tmp_path):
+    sharded_folder(tmp_path / "d")
+    llmc_file(tmp_path / "d/\x1b[2J\n_train_000009.bin", [1])
+    assert read_facts(str(tmp_path), "d").train_tokens == 167
+
+
 def test_an_id_outside_the_vocabulary_is_named_by_shard_and_place(tmp_path):
     ids = random_ids(60)
     sharded_folder(tmp_path / "d")

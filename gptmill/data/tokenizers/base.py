@@ -41,6 +41,10 @@ class Tokenizer(Protocol):
         """Text of any ids whatever: what is not a character comes out as U+FFFD."""
         ...
 
+    def piece(self, token: int) -> bytes:
+        """What one id adds to the text, which may be part of a character: decode joins pieces and reads them as UTF-8."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and what it needs into an existing folder."""
         ...
@@ -73,9 +77,12 @@ TOKENIZERS: Registry[Kind] = Registry("tokenizer")
 
 def join(pieces: Sequence[bytes], ids: Iterable[int]) -> str:
     """Decode ids by a table of byte strings."""
-    size = len(pieces)
-    parts = [pieces[i] if 0 <= i < size else UNKNOWN for i in map(int, ids)]
-    return b"".join(parts).decode("utf-8", "replace")
+    return b"".join(look_up(pieces, i) for i in map(int, ids)).decode("utf-8", "replace")
+
+
+def look_up(pieces: Sequence[bytes], token: int) -> bytes:
+    """One id's byte string."""
+    return pieces[token] if 0 <= token < len(pieces) else UNKNOWN
 
 
 def no_argument(kind: str, argument: str) -> None:

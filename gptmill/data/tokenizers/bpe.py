@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptmill.data.pieces import PIECE_CHARS, pieces_of
-from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, valid
+from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, look_up, valid
 from gptmill.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class BpeTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         return join(self._pieces, ids)
+
+    def piece(self, token: int) -> bytes:
+        return look_up(self._pieces, token)
 
     def save(self, folder: Path) -> None:
         encoder, merges = self._files()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, no_argument, valid
+from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, look_up, no_argument, valid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,9 @@ class ByteTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         return join(PIECES, ids)
+
+    def piece(self, token: int) -> bytes:
+        return look_up(PIECES, token)
 
     def save(self, folder: Path) -> None:
         body = {"kind": "byte", "name": self.name}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, join, no_argument, valid
+from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, join, look_up, no_argument, valid
 from gptmill.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class CharTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         return join(self._pieces, ids)
+
+    def piece(self, token: int) -> bytes:
+        return look_up(self._pieces, token)
 
     def save(self, folder: Path) -> None:
         body = {"kind": "char", "name": self.name, "characters": self.characters}

@@ -73,6 +73,9 @@ class Gpt2ByName:
     def decode(self, ids: Iterable[int]) -> str:
         return self._files.decode(ids)
 
+    def piece(self, token: int) -> bytes:
+        return self._files.piece(token)
+
     def save(self, folder: Path) -> None:
         """The two files when they are on this machine, else tokenizer.json alone; never waits for a network."""
         try:
