@@ -15,7 +15,8 @@ class DataFacts:
         path: folder that holds train.bin and val.bin.
         vocab_size: ids the tokenizer can emit; None for a bare .bin without meta.json.
         tokenizer: name such as 'char' or 'gpt2', or None when unknown.
-        sha256: fingerprint over the block hashes of both splits; None for a bare .bin.
+        sha256: fingerprint over the block hashes of both splits; for llm.c's files over names, counts and first tokens;
+            None for a bare .bin.
     """
 
     name: str
