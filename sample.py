@@ -1,7 +1,7 @@
-"""``python sample.py --out_dir=RUN --start=PROMPT``: the same command as ``gptmill sample``."""
+"""``python sample.py --out_dir=RUN --start=PROMPT``: ``gptmill sample`` with nanoGPT's defaults."""
 
 import sys
 
 from gptmill.cli.main import main
 
-main(["sample", *sys.argv[1:]])
+main(["sample", "--nanogpt", *sys.argv[1:]])

@@ -1,137 +1,160 @@
-"""``gptmill sample``: text from a trained run."""
+"""``gptmill sample``: text from a trained run, shown while it is made."""
 
 from __future__ import annotations
 
-import glob
-import math
-from pathlib import Path
+import json as json_format
+import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from gptmill.cli.batches import Batch, Speed, generate_batches
+from gptmill.cli.device import autocast, find_device, usable_device
+from gptmill.cli.parts import Import, import_parts
+from gptmill.cli.prompts import Prompt, read_prompt
+from gptmill.cli.request import Asked, settle
+from gptmill.cli.runs import find_run, read_tokenizer
 from gptmill.cli.say import say
-from gptmill.errors import CheckpointError, UserError
-from gptmill.plan.hardware import detect_machine
+from gptmill.cli.weights import load_model, read_weights
+from gptmill.cli.writer import Writer
+from gptmill.data.tokenizers import Tokenizer
+from gptmill.data.tokenizers.stream import StreamDecoder
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+Text = Annotated[str, Parameter(show_default=False)]  # empty = not given; checked where config files are, in request.py
 
 
 def sample(
-    *,
-    run: Annotated[Path | None, Parameter(name=["--run", "--out_dir"])] = None,
-    prompt: Annotated[str, Parameter(name=["--prompt", "--start"])] = "",
-    max_new_tokens: int = 200,
-    num_samples: int = 1,
-    temperature: float = 0.8,
-    top_k: int | None = 200,
-    top_p: float | None = None,
-    seed: int = 1337,
-    device: str = "auto",
+    *configs: str,
+    run: Annotated[Text, Parameter(name=["--run", "--out_dir"])] = "",
+    prompt: Annotated[list[str] | None, Parameter(name=["--prompt", "--start"], negative="")] = None,
+    max_new_tokens: Text = "",
+    num_samples: Text = "",
+    temperature: Text = "",
+    top_k: Text = "",
+    top_p: Text = "",
+    seed: Text = "",
+    device: Text = "",
+    dtype: Text = "",
+    init_from: Text = "",
+    compile: Annotated[bool | None, Parameter(show_default=False)] = None,
+    json: Flag = False,
+    nanogpt: Flag = False,
+    import_: Import = None,
 ) -> None:
     """Generate text with a run's best checkpoint.
 
     Parameters
     ----------
+    configs
+        Config files with some of these settings; flags win, and keys of training are passed over.
     run
-        Run folder; without it, the newest run folder named out* here.
+        Run folder; without it, the newest one named out* here.
     prompt
-        Text to go on from; FILE:PATH takes it from a file. Without it, the start of a document.
+        Text to go on from, or FILE:PATH; may be given several times. Without it, the start of a document.
     max_new_tokens
-        Tokens to generate per sample.
+        Tokens to generate per sample (200).
     num_samples
-        How many samples.
+        Samples per prompt (1). Sample k is the same however many there are.
     temperature
-        Below 1 plays safe, above 1 takes risks, 0 always takes the likeliest token.
+        Below 1 plays safe, above 1 takes risks, 0 always takes the likeliest token (0.8).
     top_k
-        Draw only from the k likeliest tokens.
+        Draw only from the k likeliest tokens; None = from all (200).
     top_p
-        Draw only from the likeliest tokens that together reach this probability.
+        Draw only from the likeliest tokens that together reach this probability; None = from all.
     seed
-        The same seed gives the same text.
+        The same seed gives the same text (1337).
     device
-        auto, cpu, cuda, cuda:N, mps.
+        auto, cpu, cuda, cuda:N, mps (auto).
+    dtype
+        float32, bfloat16, float16; auto = float32, whose rounding does not depend on the batch noticeably.
+    init_from
+        resume, as nanoGPT spells it: from a run of yours.
+    compile
+        Accepted, without effect.
+    json
+        Print one JSON object on stdout instead of the text.
+    nanogpt
+        nanoGPT's defaults: 10 samples of 500 tokens after a line break.
+    import_
+        A Python module with parts of your own that the run was trained with.
     """
-    check_request(temperature, max_new_tokens, num_samples, seed, top_k, top_p)
-    folder = run or newest_run(Path())
-    hint_at_newer(folder)
-    from gptmill.data.tokenizers import load_tokenizer
-    from gptmill.track.console import printable
-
-    if not (folder / "plan.json").is_file():
-        raise UserError(f"--run {folder}: not a run folder (no plan.json); name one that gptmill train made")
-    if not (folder / "tokenizer").is_dir():
-        raise UserError(f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text")
-    tokenizer = load_tokenizer(folder / "tokenizer")
-    prompt_ids = [int(i) for i in tokenizer.encode(read_prompt(prompt))]
-    # a document starts after the end of another; where the tokenizer has no such id, a line break stands for it
-    start = prompt_ids or (
-        [int(i) for i in tokenizer.encode("\n")] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    )
-    machine = detect_machine(device)
-
-    import torch
-
-    from gptmill.cli.weights import load_model
-    from gptmill.model.generate import generate
-
-    kind = device if device != "auto" else machine.kind
-    if machine.kind == "cuda" and not torch.cuda.is_available():
-        if device != "auto":
-            raise UserError(f"--device={device}: torch {torch.__version__} cannot use CUDA here; try --device=auto")
-        kind = "cpu"
-    model = load_model(folder, device=kind)
-    for number in range(num_samples):
-        if number:
-            print("-" * 20)
-        new_ids = generate(
-            model,
-            [start],
-            max_new_tokens,
-            seed=seed,
-            first=number,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            vocab_size=tokenizer.vocab_size,
-        )
-        text = tokenizer.decode([*prompt_ids, *(token for (token,) in new_ids if token is not None)])
-        print("\n".join(printable(line) for line in text.expandtabs().split("\n")))  # no escape sequences from a model
+    written: dict[str, object] = {
+        "max_new_tokens": max_new_tokens, "num_samples": num_samples, "temperature": temperature, "top_k": top_k,
+        "top_p": top_p, "seed": seed, "device": device, "dtype": dtype, "init_from": init_from, "run": run,
+    }  # fmt: skip
+    flags = {name: text for name, text in written.items() if text != ""}
+    flags |= {name: value for name, value in (("prompt", prompt), ("compile", compile)) if value is not None}
+    answer(settle(flags, configs, nanogpt=nanogpt), import_, Writer(sys.stdout) if not json else None)
 
 
-def check_request(
-    temperature: float, max_new_tokens: int, num_samples: int, seed: int, top_k: int | None, top_p: float | None
-) -> None:
-    """Raise UserError for numbers that no sampling can use."""
-    if not 0 <= temperature < math.inf or max_new_tokens < 0 or num_samples < 1 or not 0 <= seed < 2**63:
-        raise UserError(
-            "sample: temperature, max_new_tokens and seed must be at least 0 and finite, num_samples at least 1"
-        )
-    if (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
-        raise UserError("sample: top_k must be at least 1 and top_p in (0, 1]")
+def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> None:
+    """Carry out a request; without a writer, as JSON. What can be wrong with it is found before torch is imported."""
+    request, demanded = asked.request, "device" in asked.flags
+    device = find_device(request.device, demanded=demanded)
+    folder = find_run(request.out_dir)
+    tokenizer = read_tokenizer(folder)
+    prompts = [read_prompt(given, tokenizer) for given in request.start]
+    weights = read_weights(folder)
+    say(*remarks(asked, prompts, weights.shape.block_size))
+    import_parts(modules)
+    device = usable_device(device, demanded=demanded and request.device != "auto")
+    model = load_model(weights, device)
 
-
-def read_prompt(prompt: str) -> str:
-    """The prompt itself, or the text of the file that FILE:PATH names."""
-    if not prompt.startswith("FILE:"):
-        return prompt
-    path = Path(prompt.removeprefix("FILE:"))
+    total = Speed()
+    samples: list[dict[str, object]] = []
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--prompt {prompt}: cannot read it as UTF-8 text: {error}") from None
+        with autocast(device, request.dtype):
+            for number, prompt in enumerate(prompts, 1):
+                speed = Speed()
+                for batch in generate_batches(model, prompt.ids, request, tokenizer.vocab_size, speed):
+                    for ids in show(batch, prompt, tokenizer, writer):
+                        if writer is None:
+                            samples.append({"prompt": prompt.text, "text": tokenizer.decode(ids), "ids": ids})
+                total += speed
+                if len(prompts) > 1:
+                    say(f"prompt {number} of {len(prompts)}: {speed}")
+    finally:
+        if writer is not None:
+            writer.end()  # interrupted: the terminal goes on in a line of its own
+    if writer is None:
+        settings = request.model_dump(include={"seed", "temperature", "top_k", "top_p"})
+        result = {"run": str(folder), "step": weights.step, **settings, "samples": samples}
+        print(json_format.dumps({**result, "tokens_per_second": total.tokens_per_second}, allow_nan=False))
+    say(str(total))
 
 
-def hint_at_newer(folder: Path) -> None:
-    """Say so when a later run of the same config went to X-2, X-3, ...: the one named may not be the one meant."""
-    mine = folder / "metrics.jsonl"
-    others = folder.parent.glob(f"{glob.escape(folder.name)}-*/metrics.jsonl")
-    newer = sorted(path for path in others if mine.exists() and path.stat().st_mtime > mine.stat().st_mtime)
-    if newer:
-        say(f"{folder} is not the newest: {', '.join(str(path.parent) for path in newer)}")
+def show(batch: Batch, prompt: Prompt, tokenizer: Tokenizer, writer: Writer | None) -> list[list[int]]:
+    """Generate one batch: its first sample appears token by token, the others when it is done.
+
+    Returns:
+        the new ids of each sample.
+    """
+    samples: list[list[int]] = [[] for _ in range(batch.n_samples)]
+    decoder = StreamDecoder(tokenizer)
+    if writer is not None:
+        writer.begin(prompt.text)
+    for tokens_B in batch.steps:
+        for ids, token in zip(samples, tokens_B):
+            ids.append(token)
+        if writer is not None:
+            writer.write(decoder.feed(tokens_B[0]))
+    if writer is not None:
+        writer.write(decoder.close())
+        writer.end()
+        for ids in samples[1:]:
+            writer.begin(prompt.text)
+            writer.write(tokenizer.decode(ids))
+            writer.end()
+    return samples
 
 
-def newest_run(here: Path) -> Path:
-    """The out* folder whose run was active last."""
-    runs = sorted(here.glob("out*/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
-    if not runs:
-        raise CheckpointError("--run: no run folder named out* here; name one, or run gptmill train quick first")
-    say(f"newest run: {runs[-1].parent}")
-    return runs[-1].parent
+def remarks(asked: Asked, prompts: list[Prompt], block_size: int) -> Iterator[str]:
+    """What a person may not expect, one line each."""
+    for number, prompt in enumerate(prompts, 1):
+        if len(prompt.ids) > block_size:
+            name = f"prompt {number}" if len(prompts) > 1 else "the prompt"
+            yield f"{name} has {len(prompt.ids):,} tokens; the model reads the last {block_size:,} (block_size)"
+    if asked.request.compile is True:
+        yield "compile=True: no effect: a step of one token is not compiled"

@@ -1,0 +1,52 @@
+"""Where a command without a plan computes, and in which number type."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+from gptmill.cli.say import say
+from gptmill.errors import UserError
+from gptmill.plan.hardware import detect_machine
+
+
+def find_device(device: str, *, demanded: bool) -> str:
+    """The device to use, found without torch.
+
+    Args:
+        demanded: a flag named it. One that a config file names was another machine's, perhaps.
+
+    Raises:
+        UserError: unknown, or demanded and not here.
+    """
+    machine = detect_machine(device, demanded=demanded)
+    if device == "auto":
+        return machine.kind
+    if device.partition(":")[0] != machine.kind:
+        say(f"device={device}: not on this machine; going on with {machine.kind}")
+        return machine.kind
+    return device
+
+
+def usable_device(device: str, *, demanded: bool) -> str:
+    """The same one, or the CPU where torch cannot use it; imports torch."""
+    import torch
+
+    if not device.startswith("cuda") or torch.cuda.is_available():
+        return device
+    if demanded:
+        raise UserError(f"--device={device}: torch {torch.__version__} cannot use CUDA here; try --device=auto")
+    say(f"device={device}: torch {torch.__version__} cannot use CUDA here; going on with cpu")
+    return "cpu"
+
+
+def autocast(device: str, dtype: str) -> AbstractContextManager[object]:
+    """Matmuls in dtype while generating; 'auto' is float32.
+
+    A step of one token is so little work that casting costs what bfloat16 saves on small models, and in bfloat16 the
+    rounding of a sample depends on how many are made beside it: the same seed would not give the same text.
+    """
+    if dtype in ("auto", "float32"):
+        return nullcontext()
+    import torch
+
+    return torch.autocast(device.partition(":")[0], dtype=getattr(torch, dtype))

@@ -1,0 +1,72 @@
+"""What a sample starts from: the text of a flag or of a file, as token ids."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from gptmill.config.wording import show
+from gptmill.data.tokenizers.base import Tokenizer, valid
+from gptmill.errors import UserError
+
+MAX_BYTES = 4 * 2**20  # far beyond any context, and encoded in seconds
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Args: ids: what the model reads, at least one; the text's, or the start of a document where there is no text."""
+
+    text: str
+    ids: list[int]
+
+
+def read_prompt(given: str, tokenizer: Tokenizer) -> Prompt:
+    """The prompt itself, or the file that FILE:PATH names.
+
+    Raises:
+        UserError: the file cannot be read as text, or the tokenizer does not know a character; names both.
+    """
+    text = valid(_read_file(given) if given.startswith("FILE:") else given)
+    try:
+        ids = [int(i) for i in tokenizer.encode(text)]
+    except UserError as error:
+        raise UserError(f"--prompt {show(given)}: {error}") from None
+    return Prompt(text, ids or [start_of_document(tokenizer)])
+
+
+def start_of_document(tokenizer: Tokenizer) -> int:
+    """The id that stood between documents in training; where the tokenizer has none, a line break stands for it."""
+    if tokenizer.end_of_text is not None:
+        return tokenizer.end_of_text
+    try:
+        return int(tokenizer.encode("\n")[0])
+    except UserError:  # a vocabulary of characters without line breaks
+        return 0
+
+
+def _read_file(given: str) -> str:
+    """A text file, line ends as Python reads them: nanoGPT's prompt and ours are the same."""
+    path = Path(given.removeprefix("FILE:"))
+    says = f"--prompt {show(given)}: "
+    if "\0" in str(path):
+        raise UserError(f"{says}no file has such a name")
+    try:
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+        )  # a pipe without a writer must not hang us
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UserError(f"{says}is a folder or a device; name a text file")
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{says}{error.strerror}; name a text file, as FILE:prompt.txt") from None
+    if len(raw) > MAX_BYTES:
+        raise UserError(f"{says}over {MAX_BYTES // 2**20} MiB; the model reads only its last block_size tokens: cut it")
+    try:
+        return io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise UserError(f"{says}line {line} is not UTF-8 text; save the file as UTF-8") from None

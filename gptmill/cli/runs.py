@@ -1,0 +1,49 @@
+"""The run folder that a command reads: which one it is, and what text its ids stand for."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from gptmill.cli.say import say
+from gptmill.data.tokenizers import Tokenizer, load_tokenizer
+from gptmill.errors import CheckpointError, UserError
+
+
+def find_run(name: str | None) -> Path:
+    """The run folder named, or without a name the newest here.
+
+    Raises:
+        UserError: what was named is not a run folder.
+        CheckpointError: there is none here.
+    """
+    folder = Path(name) if name is not None else newest_run(Path())
+    hint_at_newer(folder)
+    if not (folder / "plan.json").is_file():
+        raise UserError(f"--run {folder}: not a run folder (no plan.json); name one that gptmill train made")
+    return folder
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of the data that the run was trained on."""
+    if not (folder / "tokenizer").is_dir():
+        raise UserError(f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text")
+    return load_tokenizer(folder / "tokenizer")
+
+
+def hint_at_newer(folder: Path) -> None:
+    """Say so when a later run of the same config went to X-2, X-3, ...: the one named may not be the one meant."""
+    mine = folder / "metrics.jsonl"
+    others = folder.parent.glob(f"{glob.escape(folder.name)}-*/metrics.jsonl")
+    newer = sorted(path for path in others if mine.exists() and path.stat().st_mtime > mine.stat().st_mtime)
+    if newer:
+        say(f"{folder} is not the newest: {', '.join(str(path.parent) for path in newer)}")
+
+
+def newest_run(here: Path) -> Path:
+    """The out* folder whose run was active last."""
+    runs = sorted(here.glob("out*/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        raise CheckpointError("--run: no run folder named out* here; name one, or run gptmill train quick first")
+    say(f"newest run: {runs[-1].parent}")
+    return runs[-1].parent
