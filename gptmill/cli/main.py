@@ -11,7 +11,11 @@ import sys
 from cyclopts import App, CycloptsError
 
 from gptmill import __version__
+from gptmill.cli.say import say
+from gptmill.config.wording import one_line
 from gptmill.errors import GptmillError, UserError
+
+LONGEST = 1000  # characters of a line on stderr
 
 app = App(
     name="gptmill",
@@ -39,31 +43,33 @@ def main(argv: list[str] | None = None) -> None:
     tokens = sys.argv[1:] if argv is None else argv
     try:
         code = run(tokens)
-        sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python shuts down
+        if sys.stdout is not None:  # closed by who started us
+            sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python shuts down
     except GptmillError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+        complain(*error.problems)
         code = error.exit_code
     except CycloptsError as error:
-        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+        complain(str(error).replace("\n", " "))
         code = UserError.exit_code
     except KeyboardInterrupt:
         code = 130
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print("error: out of memory: lower batch_size, block_size or the size of the model", file=sys.stderr)
+        complain("out of memory: lower batch_size, block_size or the size of the model")
         code = GptmillError.exit_code
     except BrokenPipeError:  # the reader (head, less) has seen enough
         sys.stdout = None
         code = 141
     except OSError as error:
-        print(
-            f"error: {error.filename or 'output'}: {error.strerror}; free space or choose another place",
-            file=sys.stderr,
-        )
+        complain(f"{one_line(str(error.filename or 'output'))}: {error.strerror}; free space or choose another place")
         code = GptmillError.exit_code
     sys.exit(code)
+
+
+def complain(*problems: str) -> None:
+    """One line each, whatever file names and values they quote."""
+    say(*(f"error: {one_line(problem, LONGEST)}" for problem in problems))
 
 
 def is_out_of_memory(error: Exception) -> bool:

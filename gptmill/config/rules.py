@@ -6,6 +6,7 @@ refused here; what is merely unwise is advice, given by the plan.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -46,6 +47,10 @@ LARGEST: dict[str, int] = {
     "snapshot_interval": 10**12,
     "keep_last_n_snapshots": 10**9,
 }
+
+# What every file system takes, a suffix such as -2 and the files of a run included [bytes].
+LONGEST_NAME = 240
+LONGEST_PATH = 1000
 
 
 def broken_rules(config: Config) -> list[Broken]:
@@ -134,6 +139,15 @@ def folders_are_named(c: Config) -> Broken | None:
     return Broken((empty[0],), "empty; name a folder, or '.' for this one") if empty else None
 
 
+def paths_are_short(c: Config) -> Broken | None:
+    for key in ("data_dir", "dataset", "out_dir"):
+        path = os.fsencode(getattr(c, key))
+        if len(path) > LONGEST_PATH or any(len(name) > LONGEST_NAME for name in path.split(b"/")):
+            says = f"too long: at most {LONGEST_NAME} bytes a name and {LONGEST_PATH:,} in all; try a shorter one"
+            return Broken((key,), says)
+    return None
+
+
 def tokenizer_is_known(c: Config) -> Broken | None:
     if c.tokenizer in (None, "char", "byte", "gpt2"):
         return None
@@ -161,5 +175,6 @@ RULES: list[Callable[[Config], Broken | None]] = [
     start_is_known,
     dataset_stays_inside,
     folders_are_named,
+    paths_are_short,
     tokenizer_is_known,
 ]

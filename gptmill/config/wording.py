@@ -30,7 +30,22 @@ def blame(origin: str, key: str, value: object) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or nothing. Long words get nothing: comparing them takes quadratic time."""
-    return registry.nearest(word, sorted(known)) if len(word) <= 64 else ""
+    if len(word) > 64:
+        return ""
+    near = [name for name in sorted(known) if one_slip(word, name)]
+    # difflib alone finds beta2 nearer to bet1a than beta1, and nothing near a name of two letters
+    close = difflib.get_close_matches(word, near, n=1, cutoff=0)
+    return f"; did you mean {close[0]!r}?" if close else registry.nearest(word, sorted(known))
+
+
+def one_slip(word: str, other: str) -> bool:
+    """Whether a letter left out, added or replaced, or two neighbours swapped, turns one into the other."""
+    if abs(len(word) - len(other)) > 1 or word == other:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(word, other)) if a != b), min(len(word), len(other)))
+    rest, tail = word[start:], other[start:]
+    swapped = len(rest) > 1 and rest[1::-1] + rest[2:] == tail
+    return swapped or rest[1:] == tail[1:] or rest == tail[1:] or rest[1:] == tail
 
 
 def misspells(word: str, known: Iterable[str]) -> str | None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import runpy
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
@@ -16,8 +23,9 @@ from hypothesis import strategies as st
 from gptmill.cli.main import main
 from gptmill.config.aliases import SWITCHES
 from gptmill.config.load import load
+from tests.config.broken_files import KINDS, Broken
 from tests.config.typed import Entry, Typed, meant, spellings, typed
-from tests.config.wishes import GROUP_OF, SCHEMA, arms, below, choices, kinds, merged, values, wishes
+from tests.config.wishes import GROUP_OF, SCHEMA, below, choices, kinds, merged, values, wishes
 
 EXAMPLES = 5  # of each spelling of each key
 Example = TypeVar("Example")
@@ -44,9 +52,12 @@ def ways(key: str) -> list[st.SearchStrategy[Entry]]:
     words += [word for target, on, off in SWITCHES.values() if target == key for word in (on, off)]
     found = [st.just(entry) for word in dict.fromkeys(words) for entry in spellings(key, word)]
     if not words or "integer" in kinds(key):
-        names = range(len(spellings(key, object())))
-        found += [values(key).map(lambda value, name=name: spellings(key, value)[name]) for name in names]
+        found += [values(key).map(partial(entry_of, key, number)) for number in range(len(spellings(key, object())))]
     return found
+
+
+def entry_of(key: str, number: int, value: object) -> Entry:
+    return spellings(key, value)[number]
 
 
 def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -57,10 +68,21 @@ def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
     return left.value.code, out, err
 
 
-def write(files: dict[str, bytes]) -> None:
+def plain(text: str) -> str:
+    """A dash in a flag is an underscore in its key."""
+    return text.replace("-", "_")
+
+
+def write(files: Mapping[str, bytes | Callable[[Path], object]]) -> None:
     for name, content in files.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_bytes(content)
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content) if isinstance(content, bytes) else content(path)
+
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @pytest.mark.parametrize("key", SCHEMA)
@@ -70,9 +92,7 @@ def test_every_key_in_every_spelling_means_what_was_meant(
     monkeypatch.chdir(tmp_path)
 
     def accepted(text: Typed) -> None:
-        for old in tmp_path.rglob("*.*"):
-            if old.is_file():
-                old.unlink()
+        empty(tmp_path)
         write(text.contents())
         resolved = load(text.words)
         found, origins = resolved.config.model_dump(), dict(resolved.origins)
@@ -106,3 +126,72 @@ def test_every_key_in_every_spelling_means_what_was_meant(
 
 def test_there_are_at_least_five_hundred_valid_configs() -> None:
     assert sum(len(ways(key)) for key in SCHEMA) * EXAMPLES >= 500
+
+
+BROKEN = 45  # of each kind
+WORST = 0.25  # processor seconds
+IN_A_PROCESS = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+from gptmill.cli.main import main
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules and "numpy" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broken_config_costs_a_line_or_two(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(["plan", "--zzz"], capsys)  # the first call imports
+
+    def refused(broken: Broken) -> None:
+        empty(tmp_path)
+        write(broken.files)
+        there = sorted(tmp_path.rglob("*"))
+        for _ in range(2):  # a second try, for when the collector of garbage ran in the first
+            began = time.process_time()
+            code, out, err = run(["plan", *broken.words], capsys)
+            seconds = time.process_time() - began
+            if seconds < WORST:
+                break
+        lines = err.split("\n")
+        assert (code, out, lines.pop()) == (2, "", "")
+        assert 1 <= len(lines) <= 25
+        assert all(line.startswith("error: ") and line.isprintable() and len(line) < 400 for line in lines), lines
+        assert any(all(plain(words) in plain(line) for words in broken.says) for line in lines), lines
+        assert sorted(tmp_path.rglob("*")) == there  # nothing ran, nothing was written
+        assert seconds < WORST
+
+    each(KINDS[kind], refused, BROKEN, kind)
+
+
+@pytest.mark.parametrize("kind", list(KINDS)[::3])
+def test_in_a_process_of_its_own_it_costs_little_time_and_memory(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found: list[Broken] = []
+    each(KINDS[kind], found.append, 5, f"process {kind}")
+    write(found[-1].files)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_PROCESS, "train", *found[-1].words],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    lines = done.stderr.decode().splitlines()
+    assert (done.returncode, done.stdout) == (2, b""), lines
+    assert all(line.startswith("error: ") for line in lines), lines
+    # start-up of Python included
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_there_are_at_least_two_thousand_broken_configs() -> None:
+    assert len(KINDS) * BROKEN >= 2000

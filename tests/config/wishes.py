@@ -23,6 +23,11 @@ PRESETS = {
     for path in sorted((Path(__file__).parents[2] / "gptmill/config/presets").iterdir())
 }
 GROUP_OF = {key: group for group in EXCLUSIVE for key in group}
+RELATED = (  # by a rule: whoever sets one of these has to know the others
+    {"n_head", "n_kv_head", "n_embd", "position_encoding", "preset"},
+    {"learning_rate", "min_lr", "decay_lr", "schedule"},
+    {"device", "dtype"},
+)
 NO_TEXT = ("None", "null", "Null", "NULL", "~")  # as a whole word these mean "nothing was said"
 
 folder_names = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789_.é漢", min_size=1, max_size=12).filter(
@@ -120,10 +125,14 @@ def wishes(
 
     Args:
         must: settings that have to be among them.
-        without: keys that must not, nor the others of their exclusive groups.
+        without: keys that must not, nor those related to them.
     """
     wish = dict(must or {})
-    banned = set(without) | {mate for key in [*wish, *without] for mate in GROUP_OF.get(key, ())} | set(wish)
+    banned = (
+        set(without).union(*(keys for keys in RELATED if keys & without))
+        | {mate for key in [*wish, *without] for mate in GROUP_OF.get(key, ())}
+        | set(wish)
+    )
     for key in draw(st.lists(st.sampled_from(list(SCHEMA)), max_size=8, unique=True)):
         if key not in banned:
             nothing = key != "preset" and draw(st.integers(0, 9)) == 0
