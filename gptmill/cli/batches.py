@@ -43,7 +43,9 @@ class Speed:
         return Speed(self.tokens + other.tokens, self.seconds + other.seconds)
 
     def __str__(self) -> str:
-        rate = self.tokens_per_second or 0.0
+        rate = self.tokens_per_second
+        if rate is None:
+            return "no new tokens"
         number = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
         return f"{self.tokens:,} {'token' if self.tokens == 1 else 'tokens'} in {self.seconds:.2f} s: {number} tokens/s"
 
@@ -51,12 +53,13 @@ class Speed:
 def sequence_bytes(shape: ModelShape, n_tokens: int) -> int:
     """Memory of one sequence while it is generated [bytes], at four bytes a number: an upper estimate.
 
-    Keys and values of the whole context, the widest activations of one layer that reads it at once (attention scores
-    included, which the fused kernel spares), the distribution over the vocabulary while it is sorted, and the ids.
+    Keys and values of the whole context, the widest activations of one layer that reads it at once (with attention
+    scores, which the fused kernel spares), the distribution over the vocabulary while it is sorted, and the ids.
     """
     context, numbers = shape.block_size, 4
     cache = 2 * shape.n_layer * context * shape.kv_dim
-    window = context * (6 * shape.n_embd + 3 * shape.ffn_dim + 2 * shape.n_head * context)
+    scores = 0 if shape.attention_backend == "sdpa" else 3 * shape.n_head * context
+    window = context * (6 * shape.n_embd + 3 * shape.ffn_dim + scores)
     distribution = 10 * shape.vocab_size
     return numbers * (cache + window + distribution) + 16 * n_tokens
 

@@ -23,13 +23,21 @@ class Prompt:
     ids: list[int]
 
 
-def read_prompt(given: str, tokenizer: Tokenizer) -> Prompt:
-    """The prompt itself, or the file that FILE:PATH names.
+def read_text(given: str) -> str:
+    """The prompt itself, or the text of the file that FILE:PATH names.
 
     Raises:
-        UserError: the file cannot be read as text, or the tokenizer does not know a character; names both.
+        UserError: the file cannot be read as text.
     """
-    text = valid(_read_file(given) if given.startswith("FILE:") else given)
+    return valid(_read_file(given) if given.startswith("FILE:") else given)
+
+
+def encode(given: str, text: str, tokenizer: Tokenizer) -> Prompt:
+    """The ids of a prompt's text.
+
+    Raises:
+        UserError: the tokenizer does not know a character; names the prompt, as it was given, and the character.
+    """
     try:
         ids = [int(i) for i in tokenizer.encode(text)]
     except UserError as error:
@@ -51,8 +59,8 @@ def _read_file(given: str) -> str:
     """A text file, line ends as Python reads them: nanoGPT's prompt and ours are the same."""
     path = Path(given.removeprefix("FILE:"))
     says = f"--prompt {show(given)}: "
-    if "\0" in str(path):
-        raise UserError(f"{says}no file has such a name")
+    if not path.name or "\0" in path.name:
+        raise UserError(f"{says}names no file; try FILE:prompt.txt")
     try:
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from gptmill.cli.batches import Batch, Speed, generate_batches
 from gptmill.cli.device import autocast, find_device, usable_device
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.prompts import Prompt, read_prompt
+from gptmill.cli.prompts import Prompt, encode, read_text
 from gptmill.cli.request import Asked, settle
 from gptmill.cli.runs import find_run, read_tokenizer
 from gptmill.cli.say import say
@@ -22,7 +22,8 @@ from gptmill.data.tokenizers import Tokenizer
 from gptmill.data.tokenizers.stream import StreamDecoder
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-Text = Annotated[str, Parameter(show_default=False)]  # empty = not given; checked where config files are, in request.py
+# empty = not given; name_transform keeps nanoGPT's underscores in messages; values are checked in request.py
+Text = Annotated[str, Parameter(name_transform=str, show_default=False)]
 
 
 def sample(
@@ -93,9 +94,10 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
     """Carry out a request; without a writer, as JSON. What can be wrong with it is found before torch is imported."""
     request, demanded = asked.request, "device" in asked.flags
     device = find_device(request.device, demanded=demanded)
+    texts = [read_text(given) for given in request.start]
     folder = find_run(request.out_dir)
     tokenizer = read_tokenizer(folder)
-    prompts = [read_prompt(given, tokenizer) for given in request.start]
+    prompts = [encode(given, text, tokenizer) for given, text in zip(request.start, texts)]
     weights = read_weights(folder)
     say(*remarks(asked, prompts, weights.shape.block_size))
     import_parts(modules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TextIO
 
@@ -20,10 +21,10 @@ class Writer:
     and in a file; tabs and line breaks stay.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        console = Console(file=stream, legacy_windows=False)
-        self._stream = stream
-        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or open(os.devnull, "w")  # noqa: SIM115  (stdout may be closed; lives as long as we do)
+        self._encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        console = Console(file=self._stream, legacy_windows=False)
         self._dims = console.is_terminal and not console.is_dumb_terminal and not console.no_color
         self._held = ""  # a carriage return: half a line break, or a way to overwrite the line
         self._open = False

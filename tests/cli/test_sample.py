@@ -1,0 +1,230 @@
+"""``gptmill sample`` as people and their scripts meet it: the same text by every way, nanoGPT's command lines, mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptmill.cli import batches
+from gptmill.cli.main import main
+from tests.cli.run import SMALL
+
+ROOT = Path(__file__).parents[2]
+TEXT = "".join(f"{n} green bottles hanging on the wall, and {n * n % 97} fell.\n" for n in range(300))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two short runs: ``out`` knows the characters of TEXT, ``bytes`` knows every text."""
+    folder = tmp_path_factory.mktemp("sample")
+    (folder / "tiny.txt").write_text(TEXT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for tokenizer, name, out_dir in (("char", "tiny", "out"), ("byte", "tiny-bytes", "bytes")):
+            run("prepare", "--input=tiny.txt", f"--tokenizer={tokenizer}", f"--name={name}")
+            run("train", *SMALL, f"--dataset={name}", f"--out_dir={out_dir}")
+    return folder
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+class Shell:
+    """The command in this process, in the folder of the runs."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        self.capsys.readouterr()
+        code = run("sample", *words)
+        out, err = self.capsys.readouterr()
+        return code, out, err
+
+    def text(self, *words: str) -> str:
+        code, out, err = self(*words)
+        assert code == 0, err
+        return out
+
+    def json(self, *words: str) -> dict[str, Any]:
+        return json.loads(self.text("--json", *words))
+
+
+@pytest.fixture
+def sample(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    monkeypatch.chdir(folder)
+    return Shell(capsys)
+
+
+def test_json_is_one_object_and_holds_the_text_that_is_shown_without_it(sample: Shell) -> None:
+    words = ["--run=out", "--prompt=12 gr", "--num_samples=3", "--max_new_tokens=12", "--seed=5", "--top_p=0.9"]
+    found = sample.json(*words)
+    settings = {"run": "out", "step": 20, "seed": 5, "temperature": 0.8, "top_k": 200, "top_p": 0.9}
+    assert settings.items() <= found.items() and found["tokens_per_second"] > 0
+    characters = sorted(set(TEXT))
+    for one in found["samples"]:
+        assert one["prompt"] == "12 gr" and len(one["ids"]) == 12
+        assert one["text"] == "".join(characters[i] for i in one["ids"])
+    texts = [one["text"] for one in found["samples"]]
+    assert len(set(texts)) == 3
+    assert sample.text(*words) == ("-" * 20 + "\n").join(f"12 gr{text}\n" for text in texts)
+
+
+def test_a_sample_does_not_depend_on_how_many_are_made_nor_on_the_memory_for_them(
+    sample: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def texts(n: int, *words: str) -> list[str]:
+        return [one["text"] for one in sample.json("--run=out", f"--num_samples={n}", "--max_new_tokens=30", *words)["samples"]]  # fmt: skip
+
+    seven = texts(7)
+    sizes: list[int] = []
+    kept = batches._timed
+
+    def counted(steps: Any, speed: Any) -> Any:
+        for tokens_B in kept(steps, speed):
+            sizes.append(len(tokens_B))
+            yield tokens_B
+
+    monkeypatch.setattr(batches, "_timed", counted)
+    for sequences, expected in ((3, {3, 1}), (0.5, {1})):
+        monkeypatch.setattr(batches, "BUDGET", sequences * 60_000)
+        monkeypatch.setattr(batches, "sequence_bytes", lambda shape, n_tokens: 60_000)
+        assert texts(7) == seven and set(sizes) == expected
+        sizes.clear()
+    assert texts(2) == seven[:2] and texts(7, "--seed=2") != seven
+
+
+def test_each_of_several_prompts_goes_on_as_if_alone(sample: Shell, folder: Path) -> None:
+    (folder / "prompt.txt").write_bytes(b"\xef\xbb\xbf7 green\r\n")
+    given = ["--prompt=1 ", "--start=FILE:prompt.txt", "--prompt="]
+    words = ["--run=out", "--num_samples=2", "--max_new_tokens=9"]
+    code, out, err = sample(*words, *given, "--json")
+    together = json.loads(out)["samples"]
+    assert code == 0 and [one["prompt"] for one in together] == ["1 ", "1 ", "7 green\n", "7 green\n", "", ""]
+    assert together == [one for prompt in given for one in sample.json(*words, prompt)["samples"]]
+    lines = err.splitlines()
+    assert [line.split(":")[0] for line in lines[:-1]] == [f"prompt {n} of 3" for n in (1, 2, 3)]
+    assert all("18 tokens in" in line and line.endswith("tokens/s") for line in lines[:-1]) and "54 tokens" in lines[-1]
+
+
+def test_a_prompt_beyond_the_context_is_read_at_its_end_and_said_so(sample: Shell) -> None:
+    long = TEXT[:100]
+    code, out, err = sample("--run=out", f"--prompt={long}", "--max_new_tokens=8")
+    assert code == 0 and out.startswith(long) and "100 tokens" in err and "last 16" in err
+    assert sample.text("--run=out", f"--prompt={long[-16:]}", "--max_new_tokens=8")[16:] == out[100:]
+
+
+def test_no_prompt_starts_a_document_and_no_tokens_are_none(sample: Shell) -> None:
+    (one,) = sample.json("--run=out", "--max_new_tokens=5")["samples"]
+    (after,) = sample.json("--run=out", "--max_new_tokens=5", "--prompt=\n")["samples"]
+    assert one["prompt"] == "" and one["ids"] == after["ids"]
+    none = sample.json("--run=out", "--max_new_tokens=0", "--prompt=1")
+    assert none["samples"] == [{"prompt": "1", "text": "", "ids": []}] and none["tokens_per_second"] is None
+    assert sample.text("--run=out", "--max_new_tokens=0", "--prompt=1") == "1\n"
+
+
+def test_every_number_type_generates(sample: Shell) -> None:
+    likeliest = ["--run=out", "--temperature=0", "--max_new_tokens=6", "--prompt=12 green bott"]
+    exact = sample.text(*likeliest)
+    for dtype in ("auto", "float32", "bfloat16", "float16"):
+        assert len(sample.text(*likeliest, f"--dtype={dtype}")) == len(exact)
+    assert sample.text(*likeliest, "--dtype=float32") == exact
+
+
+def test_text_comes_while_it_is_made_and_an_interrupt_leaves_the_line_whole(folder: Path) -> None:
+    words = [sys.executable, "-m", "gptmill", "sample", "--run=bytes", "--prompt=1", "--max_new_tokens=10000000"]
+    running = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout is not None and running.stderr is not None
+    try:
+        assert running.stdout.read(30).startswith(b"1")  # millions of tokens from its end
+        running.send_signal(signal.SIGINT)
+        rest, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130 and rest.endswith(b"\n") and b"Traceback" not in err
+
+
+@pytest.mark.parametrize(("redirect", "expected"), [(">&-", 0), ("| head -c 3", 3), ("2>&-", 303)])
+def test_a_reader_that_goes_away_gets_no_traceback(folder: Path, redirect: str, expected: int) -> None:
+    command = f"{sys.executable} -m gptmill sample --run=out --prompt=12 --max_new_tokens=300 {redirect}"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr and len(done.stdout) == expected
+
+
+def test_nothing_in_a_prompt_steers_the_terminal(sample: Shell) -> None:
+    out = sample.text("--run=bytes", "--prompt=\x1b]0;owned\x07\t\x1b[2J", "--max_new_tokens=0")
+    assert out == "\\x1b]0;owned\\x07\t\\x1b[2J\n"
+
+
+# the first three are those of nanoGPT's README.md, with characters that TEXT has
+NANOGPT = [
+    (["--out_dir=out", "--device=cpu"], 10, "\n"),
+    (["--start=9 green", "--num_samples=5", "--max_new_tokens=100"], 5, "9 green"),
+    (["--start=FILE:start.txt"], 10, "fell."),
+    (["--init_from=resume", "--out_dir=out", "--num_samples=1", "--top_k=10", "--temperature=1.0", "--seed=7",
+      "--dtype=float32", "--compile=True"], 1, "\n"),
+    (["mine.py", "--out_dir=out", "--num_samples=2", "--compile=False"], 2, "3 "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "n_samples", "start"), NANOGPT, ids=[str(n) for n in range(len(NANOGPT))])
+def test_nanogpts_command_lines_run(folder: Path, words: list[str], n_samples: int, start: str) -> None:
+    (folder / "start.txt").write_text("fell.")
+    (folder / "mine.py").write_text("start = '3 '\nnum_samples = 4\nmax_new_tokens = 5\nn_layer = 7\n")
+    command = [sys.executable, str(ROOT / "sample.py"), *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    samples = done.stdout.split("-" * 20 + "\n")
+    assert len(samples) == n_samples and all(text.startswith(start) for text in samples)
+    n_tokens = {"mine.py": 5, "--start=9 green": 100}.get(words[0], 500)
+    assert all(len(text) == len(start) + n_tokens + 1 for text in samples)
+    assert done.stderr.count("no effect") == ("--compile=True" in words)
+
+
+def test_the_newest_good_checkpoint_stands_in_for_a_damaged_one(sample: Shell, folder: Path) -> None:
+    shutil.copytree(folder / "out", folder / "hurt", symlinks=True)
+    best = (folder / "hurt" / "best").resolve()
+    (best / "model.safetensors").write_bytes(b"x")
+    code, out, err = sample("--run=hurt", "--max_new_tokens=3", "--json")
+    others = {path.name for path in (folder / "hurt" / "checkpoints").iterdir()} - {best.name}
+    told = [line for line in err.splitlines() if "damaged" in line]
+    assert code == 0 and len(told) == 1 and best.name in told[0]
+    assert f"step_{json.loads(out)['step']:08d}" == max(others) and max(others) in told[0]
+    for path in (folder / "hurt" / "checkpoints").iterdir():
+        (path / "model.safetensors").write_bytes(b"x")
+    code, out, err = sample("--run=hurt")
+    assert code == 4 and not out and "no usable checkpoint" in err
+    shutil.rmtree(folder / "hurt" / "checkpoints")
+    assert sample("--run=hurt")[0] == 4
+
+
+def test_a_run_with_an_imported_part_is_sampled_with_the_same_import(sample: Shell, folder: Path) -> None:
+    (folder / "own_norm.py").write_text(
+        "from torch import nn\nfrom gptmill.model.norms import NORMS\n\n\n"
+        "@NORMS.register('own')\nclass Own(nn.RMSNorm):\n"
+        "    def __init__(self, dim, *, eps, bias):\n        super().__init__(dim, eps=eps)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def gptmill(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "gptmill", *words]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+    own = ["--import=own_norm", "--normalization=own"]
+    assert gptmill("train", *SMALL, "--max_iters=2", "--out_dir=own", *own).returncode == 0
+    done = gptmill("sample", "--run=own", "--max_new_tokens=4", "--prompt=1", "--import=own_norm")
+    assert done.returncode == 0 and done.stdout.startswith("1"), done.stderr
+    refused = gptmill("sample", "--run=own", "--max_new_tokens=4")
+    assert refused.returncode == 2 and "--import" in refused.stderr and len(refused.stderr.splitlines()) == 1
