@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -191,6 +192,28 @@ def test_nanogpts_command_lines_run(folder: Path, words: list[str], n_samples: i
     n_tokens = {"mine.py": 5, "--start=9 green": 100}.get(words[0], 500)
     assert all(len(text) == len(start) + n_tokens + 1 for text in samples)
     assert done.stderr.count("no effect") == ("--compile=True" in words)
+
+
+def guide_commands() -> list[str]:
+    lines = (ROOT / "docs" / "guide" / "sample.md").read_text(encoding="utf-8").splitlines()
+    return [line.partition("#")[0].strip() for line in lines if line.startswith("    ")]
+
+
+@pytest.mark.parametrize("command", guide_commands())
+def test_every_command_of_the_guide_runs(sample: Shell, folder: Path, command: str) -> None:
+    if not (folder / "out-quick").exists():
+        shutil.copytree(folder / "bytes", folder / "out-quick", symlinks=True)  # knows the characters of every prompt
+        (folder / "prompt.txt").write_text("A prompt.\n")
+        (folder / "config").mkdir()
+        (folder / "config" / "mine.py").write_text("max_new_tokens = 3\nbatch_size = 64\n")
+    program, first, *words = shlex.split(command)
+    assert (program, first) in (("gptmill", "sample"), ("python", "sample.py"))
+    entrance = ["--nanogpt"] if program == "python" else []
+    assert sample.text(*entrance, *words) != ""
+
+
+def test_the_guide_has_its_commands() -> None:
+    assert len(guide_commands()) >= 12
 
 
 def test_the_newest_good_checkpoint_stands_in_for_a_damaged_one(sample: Shell, folder: Path) -> None:
