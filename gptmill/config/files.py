@@ -40,7 +40,7 @@ def read_config(name: str, known: frozenset[str]) -> Reading:
     Args:
         known: every name that is a key, see ``read_python``.
     """
-    found = _find(name)
+    found = _find(os.path.expanduser(name))  # a shell leaves the ~ of --config=~/x.py alone
     return read_found(found, known) if isinstance(found, Found) else Reading(problems=[found])
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from gptmill.config import aliases, later
 from gptmill.config.coerce import as_bool, coerce
 from gptmill.config.layers import Layer, Parts, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.schema import Config
 from gptmill.config.wording import MAX_PROBLEMS, blame, nearest, one_line, show
+
+FOLDERS = ("data_dir", "out_dir")
 
 
 class Translation:
@@ -77,7 +81,9 @@ class Translation:
             self.problems.append(f"{blame(origin, key, word)}: {missing} is not in this version; {_instead(key)}")
             return None
         try:
-            return Setting(coerce(key, value, self.parts.get(key, ())), origin)
+            typed = coerce(key, value, self.parts.get(key, ()))
+            # a shell leaves the ~ of --out_dir=~/x alone
+            return Setting(os.path.expanduser(typed) if key in FOLDERS and isinstance(typed, str) else typed, origin)
         except ValueError as reason:
             self.bad.add(key)
             self.problems.append(f"{blame(origin, key, value)}: {reason}")

@@ -94,7 +94,11 @@ def read_meta(folder: Path) -> Meta | None:
         return _parse(json.loads(raw))
     except (ValueError, RecursionError) as error:
         says = "nested too deeply" if isinstance(error, RecursionError) else str(error).split("\n")[0]
-        raise DataError(f"{path}: not a usable dataset header ({says}); prepare the dataset again") from None
+        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+            says = "damaged or cut off: it is not JSON"
+        raise DataError(
+            f"{path}: not a usable dataset header ({says}); put it back from a copy, or prepare the dataset again with --overwrite"
+        ) from None
 
 
 def _parse(body: Any) -> Meta:

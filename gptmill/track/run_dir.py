@@ -136,8 +136,12 @@ def _used(path: Path) -> bool:
 
 
 def _require_run(path: Path, otherwise: str) -> None:
-    if not is_run(path):
-        raise UserError(f"out_dir={path}: holds files that are not a run's; {otherwise}")
+    if is_run(path):
+        return
+    if (path / "plan.json").exists() and (path / CONFIG).exists():
+        says = f"its {CONFIG} is damaged, so nothing here is touched; put it back from a copy, or give another folder"
+        raise UserError(f"out_dir={path}: {says}")
+    raise UserError(f"out_dir={path}: holds files that are not a run's; {otherwise}")
 
 
 def _hold(path: Path) -> RunDir:

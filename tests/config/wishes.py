@@ -6,6 +6,8 @@ that the tests do not ask the code under test what it accepts.
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ texts = st.one_of(
         ["on", "off", "True", "1e3", "12:30", "a: b", "#a", "a=b", "{}", "*a", "&a", "!a", "-x", "- x", "%"]
     ),
 ).filter(lambda t: t.isprintable() and t.strip() != "" and t not in NO_TEXT and t[0] not in "~'\"")
+folders = texts | st.sampled_from(["~", "~/runs", "~no one/x", "./~"])
 SYNTAX: dict[str, st.SearchStrategy[str]] = {
     "preset": st.lists(st.sampled_from(list(PRESETS)), min_size=1, max_size=3, unique=True).map(",".join),
     "device": st.sampled_from(["auto", "cpu", "cuda", "mps"]) | st.integers(0, 9999).map("cuda:{}".format),
@@ -97,7 +100,7 @@ def _of(arm: dict[str, Any], key: str) -> st.SearchStrategy[Any]:
             allow_nan=False,
             allow_infinity=False,
         )
-    return texts
+    return folders
 
 
 TEXTS = [key for key in SCHEMA if "string" in kinds(key) and key not in SYNTAX]
@@ -114,6 +117,8 @@ def below(wish: dict[str, Any]) -> dict[str, tuple[Any, str]]:
 def merged(wish: dict[str, Any]) -> dict[str, Any]:
     """Every key's final value: what the wish says; None means the default again, whatever a preset says."""
     said = {key: DEFAULTS[key] if value is None else value for key, value in wish.items()}
+    for key in {"data_dir", "out_dir"} & set(said):
+        said[key] = re.sub(r"^~(?=/|$)", os.environ["HOME"], said[key])
     return {key: value for key, (value, _) in below(wish).items()} | said
 
 

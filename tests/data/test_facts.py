@@ -113,6 +113,14 @@ def test_a_missing_split_and_a_folder_in_its_place_are_data_errors(tmp_path):
         read_facts(str(tmp_path), "d")
 
 
+@pytest.mark.parametrize("garbled", [b"", b'{"format": "gptmill-tok', b"\xff\xfe{}", b"[1, 2"])
+def test_a_garbled_header_is_named_with_a_way_out(tmp_path, garbled):
+    blocks(tmp_path / "d", [1, 2, 3], [1, 2], 257, 64, "uint16")
+    (tmp_path / "d/meta.json").write_bytes(garbled)
+    with pytest.raises(DataError, match=r"meta\.json: .*damaged or cut off.*--overwrite"):
+        read_facts(str(tmp_path), "d")
+
+
 def test_a_damaged_tokenizer_folder_is_a_data_error_naming_the_file(tmp_path):
     prepared(tmp_path, TEXT * 10)
     facts = read_facts(str(tmp_path / "data"), "toy")

@@ -103,6 +103,16 @@ def test_a_folder_that_is_not_a_run_is_never_taken(tmp_path, how):
     assert after == before
 
 
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_run_whose_config_is_damaged_says_which_file_and_stays_as_it_is(tmp_path, how):
+    out = make_run(tmp_path / "out")
+    (out / "config.json").write_text((out / "config.json").read_text()[:20])
+    before = contents(out)
+    with pytest.raises(UserError, match=r"config\.json is damaged.*from a copy"):
+        opened(out, **how)
+    assert {**contents(out), ".lock": b""} == {**before, ".lock": b""}
+
+
 def test_resume_continues_the_newest_unfinished_run(tmp_path):
     out = make_run(tmp_path / "out", done_at=10)
     make_run(tmp_path / "out-2")
