@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from gptmill.cli.main import main
 from gptmill.config.aliases import SWITCHES
 from gptmill.config.load import load
-from tests.config.broken_files import KINDS, Broken
-from tests.config.typed import Entry, Typed, meant, spellings, typed
-from tests.config.wishes import GROUP_OF, SCHEMA, below, choices, kinds, merged, values, wishes
+from tests.config.fuzz import pairs, places, programs, syntax, unusable  # noqa: F401  they register their kinds
+from tests.config.fuzz.breaking import KINDS, Broken
+from tests.config.fuzz.typed import Entry, Typed, meant, spellings, typed
+from tests.config.fuzz.wishes import GROUP_OF, SCHEMA, below, choices, kinds, merged, values, wishes
 
 EXAMPLES = 5  # of each spelling of each key
 Example = TypeVar("Example")

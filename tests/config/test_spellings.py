@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from gptmill.config.load import load
 from gptmill.config.schema import Config
-from tests.config.wishes import merged, wishes
+from tests.config.fuzz.wishes import merged, wishes
 
 
 @given(wishes())

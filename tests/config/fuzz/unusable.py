@@ -1,98 +1,25 @@
-"""Settings broken in one known way, so that it is known what has to be said of them."""
+"""Keys that are none, and values that a key cannot take."""
 
 from __future__ import annotations
 
 import json
 import keyword
 import string
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from hypothesis import assume
 from hypothesis import strategies as st
 
 from gptmill.config import later
-from gptmill.config.aliases import RENAMED
 from gptmill.config.names import KNOWN
-from gptmill.config.resolve import EXCLUSIVE
 from gptmill.config.rules import LARGEST
-from tests.config.typed import Entry, File, Typed, spellings, typed
-from tests.config.wishes import PRESETS, SCHEMA, SYNTAX, TEXTS, choices, kinds, least, most, values, wishes
+from tests.config.fuzz.breaking import Broken, alike, bare, breaks, named, put
+from tests.config.fuzz.wishes import PRESETS, SCHEMA, SYNTAX, TEXTS, choices, kinds, least, most
 
-
-@dataclass
-class Broken:
-    """Args: says: words that have to stand together in one line of the answer."""
-
-    words: list[str]
-    files: dict[str, bytes | Callable[[Path], object]]
-    says: tuple[str, ...]
-
-
-KINDS: dict[str, st.SearchStrategy[Broken]] = {}
 NUMBERS = [key for key in SCHEMA if kinds(key) & {"integer", "number"}]
 WHOLE = [key for key in NUMBERS if "integer" in kinds(key)]
 SWITCHES = [key for key in SCHEMA if "boolean" in kinds(key)]
 PARTS = [key for key in SCHEMA if choices(key) and "boolean" not in kinds(key)]
 LETTERS = string.ascii_lowercase + string.digits + "_"
-
-
-def breaks(kind: Callable[..., Broken]) -> Callable[..., Broken]:
-    """Register a way to break a config under its own name."""
-    KINDS[kind.__name__] = st.composite(kind)()
-    return kind
-
-
-def put(
-    draw: st.DrawFn, name: str, texts: dict[str, str], says: tuple[str, ...] = (), without: tuple[str, ...] = ()
-) -> Broken:
-    """A valid config with one more setting, in a file or as a flag.
-
-    Args:
-        name: as written.
-        texts: how its value is written in 'py', 'yaml' and on the command line ('flag'); one of them is drawn.
-        says: what the answer has to hold besides the place.
-        without: keys that the valid part must leave alone.
-    """
-    base = draw(wishes(without=frozenset(without)).flatmap(typed))
-    form = draw(st.sampled_from(sorted(texts)))
-    if form == "flag":
-        flag = "--" + "".join(draw(st.sampled_from("_-")) if c == "_" else c for c in name)
-        spaced = texts[form] != "" and not texts[form].startswith("-") and draw(st.booleans())
-        base.words += [flag, texts[form]] if spaced else [f"{flag}={texts[form]}"]
-        return Broken(base.words, dict(base.contents()), (flag, *says))
-    statement = f"{name} = {texts[form]}" if form == "py" else f"{name}: {texts[form]}"
-    file, line = insert(draw, base, statement, form)
-    return Broken(base.words, dict(base.contents()), (f"{file.shown}:{line}", *says))
-
-
-def insert(draw: st.DrawFn, base: Typed, statement: str, form: str) -> tuple[File, int]:
-    """Put a statement somewhere into a file of the form, a new one if there is none; return the file and the line."""
-    paths = [path for path in base.files if path.endswith(".py" if form == "py" else (".yaml", ".yml"))]
-    if not paths:
-        paths = [f"new.{form}"]
-        base.files[paths[0]] = File(shown=paths[0])
-        base.words.append(paths[0])
-    file = base.files[paths[-1]]
-    index = draw(st.integers(0, len(file.statements)))
-    file.statements.insert(index, statement)
-    return file, file.line(index)
-
-
-def named(draw: st.DrawFn, keys: list[str]) -> tuple[str, str]:
-    """A key, and one of the names it may be written under."""
-    key = draw(st.sampled_from(keys))
-    return key, draw(st.sampled_from([key, *(name for name, target in RENAMED.items() if target == key)]))
-
-
-def alike(text: str) -> dict[str, str]:
-    """The same text in every form."""
-    return {"py": repr(text), "yaml": json.dumps(text, ensure_ascii=False), "flag": text}
-
-
-def bare(text: str) -> dict[str, str]:
-    return dict.fromkeys(("py", "yaml", "flag"), text)
 
 
 def slips(word: str) -> set[str]:
@@ -295,81 +222,3 @@ def capability_of_a_later_version(draw: st.DrawFn) -> Broken:
 def value_of_a_later_version(draw: st.DrawFn) -> Broken:
     key = draw(st.sampled_from(sorted(later.VALUES)))
     return put(draw, key, alike(draw(st.sampled_from(sorted(later.VALUES[key])))), (key, "not in this version"), (key,))
-
-
-@breaks
-def heads_that_do_not_divide(draw: st.DrawFn) -> Broken:
-    heads = draw(st.integers(2, 5000))
-    width = draw(st.integers(1, 200_000).filter(lambda n: n % heads))
-    keys = ("n_head", "n_embd", "n_kv_head", "position_encoding")
-    broken = put(draw, "n_head", bare(str(heads)), ("n_head", f"n_embd={width}"), (*keys, "preset"))
-    return Broken([*broken.words, f"--n_embd={width}"], broken.files, broken.says)
-
-
-@breaks
-def kv_heads_that_do_not_divide(draw: st.DrawFn) -> Broken:
-    heads = draw(st.integers(1, 500))
-    shared = draw(st.integers(2, 1000).filter(lambda n: heads % n))
-    broken = put(
-        draw, "n_kv_head", bare(str(shared)), (f"n_head={heads}",), ("n_head", "n_embd", "n_kv_head", "preset")
-    )
-    return Broken([*broken.words, f"--n_head={heads}", f"--n_embd={heads * 64}"], broken.files, broken.says)
-
-
-@breaks
-def rotation_of_an_odd_width(draw: st.DrawFn) -> Broken:
-    heads, odd = draw(st.integers(1, 500)), draw(st.integers(0, 100)) * 2 + 1
-    keys = ("n_head", "n_embd", "n_kv_head", "position_encoding", "preset")
-    broken = put(draw, "position_encoding", alike("rope"), (f"n_embd={heads * odd}",), keys)
-    return Broken([*broken.words, f"--n_head={heads}", f"--n_embd={heads * odd}"], broken.files, broken.says)
-
-
-@breaks
-def floor_above_the_peak(draw: st.DrawFn) -> Broken:
-    peak = draw(st.floats(0, 1))
-    keys = ("learning_rate", "min_lr", "decay_lr", "schedule")
-    floor = repr(peak + draw(st.floats(1e-3, 9)))
-    broken = put(draw, "min_lr", bare(floor), ("learning_rate",), keys)
-    return Broken([*broken.words, f"--lr={peak!r}"], broken.files, broken.says)
-
-
-@breaks
-def half_precision_on_a_cpu(draw: st.DrawFn) -> Broken:
-    broken = put(draw, "dtype", alike("float16"), ("device=cpu",), ("dtype", "device"))
-    return Broken([*broken.words, "--device=cpu"], broken.files, broken.says)
-
-
-def two_in_one_layer(draw: st.DrawFn, first: Entry, second: Entry, says: tuple[str, ...], form: str) -> Broken:
-    base = draw(wishes(without=frozenset((first.key, second.key))).flatmap(typed))
-    if form == "flag":
-        base.words += [f"--{first.name}={first.value}", f"--{second.name}={second.value}"]
-        return Broken(base.words, dict(base.contents()), (f"--{first.name}", f"--{second.name}", *says))
-    between = {"py": "{} = {!r}", "yaml": "{}: {}"}[form]
-    insert(draw, base, between.format(first.name, first.value), form)
-    file, _ = insert(draw, base, between.format(second.name, second.value), form)
-    return Broken(base.words, dict(base.contents()), (file.shown, *says))
-
-
-@breaks
-def two_keys_of_a_group(draw: st.DrawFn) -> Broken:
-    one, two = draw(st.permutations(draw(st.sampled_from(EXCLUSIVE))))[:2]
-    first, second = (Entry(key, named(draw, [key])[1], draw(values(key))) for key in (one, two))
-    return two_in_one_layer(
-        draw, first, second, ("only one of", one, two), draw(st.sampled_from(["py", "yaml", "flag"]))
-    )
-
-
-@breaks
-def two_names_with_two_values(draw: st.DrawFn) -> Broken:
-    key = draw(st.sampled_from(sorted(set(RENAMED.values()) - {"preset", "compile", "out_dir", "n_kv_head"})))
-    names = [entry.name for entry in spellings(key, object())]
-    one, two = draw(st.permutations(names))[:2]
-    first, second, form = Entry(key, one, 2), Entry(key, two, 3), draw(st.sampled_from(["py", "yaml", "flag"]))
-    return two_in_one_layer(draw, first, second, ("set twice", key), form)
-
-
-@breaks
-def one_key_twice_in_yaml(draw: st.DrawFn) -> Broken:
-    key, name = named(draw, list(SCHEMA))
-    again = name.replace("_", "-", draw(st.integers(0, 3)))
-    return two_in_one_layer(draw, Entry(key, name, 5), Entry(key, again, 5), ("set twice", name), "yaml")

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from gptmill.config.aliases import RENAMED, SAME_VALUE, SWITCHES
-from tests.config.spellings import as_python, as_words, as_yaml
-from tests.config.wishes import GROUP_OF, kinds, values
+from tests.config.fuzz.spellings import as_python, as_words, as_yaml
+from tests.config.fuzz.wishes import GROUP_OF, kinds, values
 
 PLACES = {  # path of a config -> what it may be called on the command line, and in origins then
     "a.py": {"a.py": "a.py", "./a.py": "./a.py"},

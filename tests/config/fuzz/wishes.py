@@ -22,7 +22,7 @@ SCHEMA: dict[str, dict[str, Any]] = Config.model_json_schema()["properties"]
 DEFAULTS = {key: described["default"] for key, described in SCHEMA.items()}
 PRESETS = {
     path.stem: yaml.safe_load(path.read_text())
-    for path in sorted((Path(__file__).parents[2] / "gptmill/config/presets").iterdir())
+    for path in sorted((Path(__file__).parents[3] / "gptmill/config/presets").iterdir())
 }
 GROUP_OF = {key: group for group in EXCLUSIVE for key in group}
 RELATED = (  # by a rule: whoever sets one of these has to know the others
