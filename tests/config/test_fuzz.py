@@ -21,8 +21,10 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from gptmill.cli.main import main
-from gptmill.config.aliases import SWITCHES
+from gptmill.config import later
+from gptmill.config.aliases import NO_EFFECT, SWITCHES
 from gptmill.config.load import load
+from gptmill.config.schema import Config
 from tests.config.fuzz import pairs, places, programs, syntax, unusable  # noqa: F401  they register their kinds
 from tests.config.fuzz.breaking import KINDS, Broken
 from tests.config.fuzz.typed import Entry, Typed, meant, spellings, typed
@@ -140,6 +142,28 @@ try:
 finally:
     assert "torch" not in sys.modules and "numpy" not in sys.modules
 """
+
+
+@pytest.mark.parametrize("name", [*NO_EFFECT, *later.OPTIONS, *later.KEYS])
+def test_names_of_other_systems_that_ask_for_nothing_change_nothing(name: str, tmp_path: Path) -> None:
+    def unchanged(value: object) -> None:
+        python, yaml = tmp_path / "c.py", tmp_path / "c.yaml"
+        python.write_text(f"{name} = {value!r}\n")
+        yaml.write_text(f"{name}: {value}\n")
+        for words in ([str(python)], [str(yaml)], [f"--{name}={value}"]):
+            assert load(words).config == Config()
+
+    if name in later.KEYS:
+        each(st.sampled_from(later.KEYS[name].inert), unchanged, 1, name)
+    else:
+        each(st.sampled_from([True, False, None]) | st.integers() | st.floats(0, 1), unchanged, 3, name)
+
+
+def test_a_file_that_says_nothing_is_the_defaults(tmp_path: Path) -> None:
+    for name in ("c.py", "c.yaml"):
+        for content in (b"", b"\n\n", b"# only this\n", b"\xef\xbb\xbf"):
+            (tmp_path / name).write_bytes(content)
+            assert load([str(tmp_path / name)]).config == Config()
 
 
 @pytest.mark.parametrize("kind", KINDS)
