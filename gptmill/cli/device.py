@@ -42,8 +42,9 @@ def usable_device(device: str, *, demanded: bool) -> str:
 def autocast(device: str, dtype: str) -> AbstractContextManager[object]:
     """Matmuls in dtype while generating; 'auto' is float32.
 
-    A step of one token is so little work that casting costs what bfloat16 saves on small models, and in bfloat16 the
-    rounding of a sample depends on how many are made beside it: the same seed would not give the same text.
+    A step of one token is so little work that on small models casting costs more than bfloat16 saves. And in bfloat16
+    a sample's rounding depends on how many are made beside it, enough to change its text: the seed alone would not
+    decide it.
     """
     if dtype in ("auto", "float32"):
         return nullcontext()

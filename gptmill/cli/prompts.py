@@ -45,6 +45,14 @@ def encode(given: str, text: str, tokenizer: Tokenizer) -> Prompt:
     return Prompt(text, ids or [start_of_document(tokenizer)])
 
 
+def check_ids(prompts: list[Prompt], vocab_size: int) -> None:
+    """Raise UserError where the tokenizer knows more than the model: it was trained with a smaller vocab_size."""
+    for prompt in prompts:
+        if max(prompt.ids) >= vocab_size:
+            says = f"token {max(prompt.ids)} is not in the model's vocabulary of {vocab_size:,}; try another prompt"
+            raise UserError(f"--prompt {show(prompt.text) or 'empty'}: {says}")
+
+
 def start_of_document(tokenizer: Tokenizer) -> int:
     """The id that stood between documents in training; where the tokenizer has none, a line break stands for it."""
     if tokenizer.end_of_text is not None:

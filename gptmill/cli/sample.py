@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from gptmill.cli.batches import Batch, Speed, generate_batches
 from gptmill.cli.device import autocast, find_device, usable_device
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.prompts import Prompt, encode, read_text
+from gptmill.cli.prompts import Prompt, check_ids, encode, read_text
 from gptmill.cli.request import Asked, settle
 from gptmill.cli.runs import find_run, read_tokenizer
 from gptmill.cli.say import say
@@ -69,7 +69,7 @@ def sample(
     device
         auto, cpu, cuda, cuda:N, mps (auto).
     dtype
-        float32, bfloat16, float16; auto = float32, whose rounding does not depend on the batch noticeably.
+        float32, bfloat16, float16; auto = float32: with the others, num_samples can change a sample.
     init_from
         resume, as nanoGPT spells it: from a run of yours.
     compile
@@ -99,6 +99,7 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
     tokenizer = read_tokenizer(folder)
     prompts = [encode(given, text, tokenizer) for given, text in zip(request.start, texts)]
     weights = read_weights(folder)
+    check_ids(prompts, weights.shape.vocab_size)
     say(*remarks(asked, prompts, weights.shape.block_size))
     import_parts(modules)
     device = usable_device(device, demanded=demanded and request.device != "auto")

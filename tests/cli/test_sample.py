@@ -164,6 +164,16 @@ def test_a_reader_that_goes_away_gets_no_traceback(folder: Path, redirect: str, 
     assert "Traceback" not in done.stderr and len(done.stdout) == expected
 
 
+def test_a_prompt_beyond_the_models_vocabulary_is_one_line(sample: Shell, folder: Path) -> None:
+    if not (folder / "mixed").exists():
+        shutil.copytree(folder / "out", folder / "mixed", symlinks=True)
+        shutil.rmtree(folder / "mixed" / "tokenizer")
+        shutil.copytree(folder / "bytes" / "tokenizer", folder / "mixed" / "tokenizer")
+    code, out, err = sample("--run=mixed", "--prompt=12 z")
+    assert code == 2 and not out and "12 z" in err and "token 122" in err and len(err.splitlines()) == 1
+    assert sample("--run=mixed")[0] == 2
+
+
 def test_nothing_in_a_prompt_steers_the_terminal(sample: Shell) -> None:
     out = sample.text("--run=bytes", "--prompt=\x1b]0;owned\x07\t\x1b[2J", "--max_new_tokens=0")
     assert out == "\\x1b]0;owned\\x07\t\\x1b[2J\n"
