@@ -85,7 +85,7 @@ def coerce(key: str, value: object, also: Iterable[str] = ()) -> object:
             if result is not None:
                 return result
     if str in kinds and isinstance(value, str):
-        raise ValueError("holds characters that cannot be printed")
+        raise ValueError("holds characters that cannot be printed; type it anew")
     hint = nearest(value, words) if isinstance(value, str) else ""
     raise ValueError(f"must be {expects(key)}{hint}")
 

@@ -58,7 +58,7 @@ def read_found(found: Found, known: frozenset[str]) -> Reading:
         return Reading(problems=[f"{found.shown}:{line}: not UTF-8 text; save the file as UTF-8"])
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        return Reading(problems=[f"{found.shown}:{line}: holds a NUL byte; is this a config file?"])
+        return Reading(problems=[f"{found.shown}:{line}: holds a NUL byte; save the file as UTF-8 text"])
     if found.shown.endswith(".py"):
         return read_python(text, found.shown, known)
     return read_yaml(text, found.shown)

@@ -9,7 +9,7 @@ from gptmill.config.aliases import NO_EFFECT_SWITCHES, RENAMED, SWITCHES
 from gptmill.config.layers import Reading, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.schema import Config
-from gptmill.config.wording import one_line
+from gptmill.config.wording import nearest, one_line
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 QUOTED = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"")
@@ -34,7 +34,8 @@ def parse_flags(argv: list[str]) -> tuple[list[str], Reading]:
         shown = one_line(flag)
         name = flag[2:].replace("-", "_")
         if not flag.startswith("--") or not NAME.fullmatch(name):
-            reading.problems.append(f"{shown}: not a flag; write --key=value with a key from --help")
+            hint = nearest(name, KNOWN)
+            reading.problems.append(f"{shown}: not a flag{hint}; write --key=value with a key from --help")
             if not equals and tokens and not tokens[0].startswith("-"):
                 tokens.pop(0)  # most likely its value: no second complaint
             continue
@@ -42,9 +43,12 @@ def parse_flags(argv: list[str]) -> tuple[list[str], Reading]:
         if negated:
             name = negated
             if equals:
-                reading.problems.append(f"{shown}: takes no value; write --{name}={one_line(text)}")
+                reading.problems.append(f"{shown}: takes no value; write --{name}=True or --{name}=False")
                 continue
             value: object = False
+        elif name.startswith("no_") and not _is_known(name) and _is_known(name[3:]):
+            reading.problems.append(f"{shown}: {name[3:]} is no switch that could be off; write --{name[3:]}=VALUE")
+            continue
         elif equals:
             value = _unquoted(text)
         elif takes_value(name, tokens):

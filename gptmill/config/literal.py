@@ -172,6 +172,8 @@ def _say(node: ast.AST) -> str:
         "AsyncFunctionDef": "a function definition",
         "ClassDef": "a class",
         "Call": "a function call",
+        "BinOp": "this operator",
+        "UnaryOp": "this operator",
         "Lambda": "a lambda",
         "NamedExpr": "the walrus operator",
         "Attribute": "attribute access",

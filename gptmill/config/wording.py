@@ -25,22 +25,24 @@ def show(value: object) -> str:
 def blame(origin: str, key: str, value: object) -> str:
     """``config/a.py:3: n_layer=0``, or ``--n-layer=0`` when the origin is the flag of that name."""
     same = origin.startswith("--") and origin[2:].replace("-", "_") == key
-    return f"{origin}={show(value)}" if same else f"{origin}: {key}={show(value)}"
+    text = show(value) or "''"
+    return f"{origin}={text}" if same else f"{origin}: {key}={text}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or nothing. Long words get nothing: comparing them takes quadratic time."""
     if len(word) > 64:
         return ""
-    near = [name for name in sorted(known) if one_slip(word, name)]
+    low = word.lower()
+    near = [name for name in sorted(known) if low == name.lower() or one_slip(low, name.lower())]
     # difflib alone finds beta2 nearer to bet1a than beta1, and nothing near a name of two letters
-    close = difflib.get_close_matches(word, near, n=1, cutoff=0)
+    close = difflib.get_close_matches(low, near, n=1, cutoff=0)
     return f"; did you mean {close[0]!r}?" if close else registry.nearest(word, sorted(known))
 
 
 def one_slip(word: str, other: str) -> bool:
     """Whether a letter left out, added or replaced, or two neighbours swapped, turns one into the other."""
-    if abs(len(word) - len(other)) > 1 or word == other:
+    if abs(len(word) - len(other)) > 1 or word == other or len(word) + len(other) < 3:
         return False
     start = next((i for i, (a, b) in enumerate(zip(word, other)) if a != b), min(len(word), len(other)))
     rest, tail = word[start:], other[start:]

@@ -23,8 +23,11 @@ def read_yaml(text: str, path: str) -> Reading:
         events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         _settings(list(_scalars(events, path, reading)), path, reading)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        reading.problems.append(f"{path}:{line}: not valid YAML: {one_line(error.problem or 'unreadable')}")
+        line = error.problem_mark.line if error.problem_mark else 0
+        says = one_line(error.problem or "unreadable")
+        if any("\t" in written for written in text.split("\n")[line : line + 1]):  # YAML knows other line ends too
+            says = "a tab stands where only spaces may"
+        reading.problems.append(f"{path}:{line + 1}: not valid YAML: {says}; a config is lines of key: value")
     except yaml.YAMLError:
         reading.problems.append(f"{path}: not valid YAML: it holds characters that YAML does not allow")
     return reading

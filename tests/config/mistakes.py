@@ -104,7 +104,7 @@ MISTAKES = [
     Mistake("--n_layer", [("--n_layer", "needs a value")]),
     Mistake("--n_layer --bias", [("--n_layer", "needs a value")]),
     Mistake("--no-compile=True", [("--no-compile", "takes no value")]),
-    Mistake("--no-n_layer", [("--no-n_layer", "unknown key")]),
+    Mistake("--no-n_layer", [("--no-n_layer", "no switch", "--n_layer=VALUE")]),
     Mistake("--config", [("--config", "needs a value")]),
     # files that cannot be read
     Mistake("c.py", [("c.py:2", "not valid Python")], {"c.py": "n_layer = 1\nn_head = = 4\n"}),

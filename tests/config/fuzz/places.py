@@ -108,7 +108,7 @@ def word_that_looks_like_a_flag(draw: st.DrawFn) -> Broken:
 @breaks
 def switch_that_is_none(draw: st.DrawFn) -> Broken:
     _, name = named(draw, [key for key in SCHEMA if "boolean" not in kinds(key)])
-    return with_words(draw, [f"--no-{name}"], f"--no-{name}", "unknown key")
+    return with_words(draw, [f"--no-{name}"], f"--no-{name}", "no switch", f"--{name}=VALUE")
 
 
 @breaks

@@ -56,7 +56,7 @@ def python_with_a_stray_character(draw: st.DrawFn) -> Broken:
 def yaml_with_a_stray_character(draw: st.DrawFn) -> Broken:
     base, file = with_file(draw, ".yaml")
     text = "\n".join(file.statements)
-    at, stray = draw(st.integers(0, len(text))), draw(st.sampled_from("[]{}'\"\x07\x1b\x7f@`"))
+    at, stray = draw(st.integers(0, len(text))), draw(st.sampled_from("[]{}'\"\x07\x1b\x7f@`\x85\u2028\r"))
     text = text[:at] + stray + text[at:]
     assume(not is_mapping(text))
     return rewritten(base, file, text.encode())
@@ -73,7 +73,7 @@ def stray_indentation(draw: st.DrawFn) -> Broken:
 def tab_in_yaml(draw: st.DrawFn) -> Broken:
     base, file = with_file(draw, ".yaml")
     file.statements.append("\tn_head: 4")
-    return Broken(base.words, dict(base.contents()), (file.shown, "YAML"))
+    return Broken(base.words, dict(base.contents()), (file.shown, "a tab"))
 
 
 def with_bytes(draw: st.DrawFn, stray: bytes, *says: str) -> Broken:

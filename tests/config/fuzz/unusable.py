@@ -63,7 +63,8 @@ def key_with_a_letter_of_another_alphabet(draw: st.DrawFn) -> Broken:
 @breaks
 def key_in_capitals(draw: st.DrawFn) -> Broken:
     key = draw(st.sampled_from(sorted(KNOWN)))
-    return put(draw, draw(st.sampled_from([key.upper(), key.title()])), bare("1"), ("unknown key",))
+    wrong = draw(st.sampled_from([key.upper(), key.title()]))
+    return put(draw, wrong, bare("1"), ("unknown key", f"did you mean {key!r}"))
 
 
 @breaks
