@@ -65,7 +65,7 @@ def start_of_document(tokenizer: Tokenizer) -> int:
 
 def _read_file(given: str) -> str:
     """A text file, line ends as Python reads them: nanoGPT's prompt and ours are the same."""
-    path = Path(given.removeprefix("FILE:"))
+    path = Path(os.path.expanduser(given.removeprefix("FILE:")))  # a shell leaves the ~ of FILE:~/x alone
     says = f"--prompt {show(given)}: "
     if not path.name or "\0" in path.name:
         raise UserError(f"{says}names no file; try FILE:prompt.txt")

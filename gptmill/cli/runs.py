@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 
 from gptmill.cli.say import say
@@ -17,7 +18,7 @@ def find_run(name: str | None) -> Path:
         UserError: what was named is not a run folder.
         CheckpointError: there is none here.
     """
-    folder = Path(name) if name is not None else newest_run(Path())
+    folder = Path(os.path.expanduser(name)) if name is not None else newest_run(Path())
     hint_at_newer(folder)
     if not (folder / "plan.json").is_file():
         raise UserError(f"--run {folder}: not a run folder (no plan.json); name one that gptmill train made")

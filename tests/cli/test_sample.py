@@ -174,6 +174,14 @@ def test_a_prompt_beyond_the_models_vocabulary_is_one_line(sample: Shell, folder
     assert sample("--run=mixed")[0] == 2
 
 
+def test_a_home_folder_is_found_where_the_shell_leaves_the_tilde(
+    sample: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "home.txt").write_text("12")
+    assert sample.text("--run=~/out", "--prompt=FILE:~/home.txt", "--max_new_tokens=0") == "12\n"
+
+
 def test_nothing_in_a_prompt_steers_the_terminal(sample: Shell) -> None:
     out = sample.text("--run=bytes", "--prompt=\x1b]0;owned\x07\t\x1b[2J", "--max_new_tokens=0")
     assert out == "\\x1b]0;owned\\x07\t\\x1b[2J\n"
