@@ -32,10 +32,11 @@ from tests.config.fuzz.wishes import GROUP_OF, SCHEMA, below, choices, kinds, me
 
 EXAMPLES = 5  # of each spelling of each key
 Example = TypeVar("Example")
+Counted = Callable[[int, str], None]
 
 
-def each(of: st.SearchStrategy[Example], check: Callable[[Example], object], n: int, name: str) -> None:
-    """Check ``n`` examples, always the same ones for a name."""
+def each(of: st.SearchStrategy[Example], check: Callable[[Example], object], n: int, name: str) -> int:
+    """Check ``n`` examples, always the same ones for a name; return how many it were."""
     ran = []
 
     @seed(crc32(name.encode()))
@@ -47,6 +48,7 @@ def each(of: st.SearchStrategy[Example], check: Callable[[Example], object], n: 
 
     examples()
     assert len(ran) >= n, f"only {len(ran)} examples of {name}"
+    return len(ran)
 
 
 def ways(key: str) -> list[st.SearchStrategy[Entry]]:
@@ -90,7 +92,7 @@ def empty(folder: Path) -> None:
 
 @pytest.mark.parametrize("key", SCHEMA)
 def test_every_key_in_every_spelling_means_what_was_meant(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], counted: Counted
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
@@ -124,7 +126,7 @@ def test_every_key_in_every_spelling_means_what_was_meant(
         return wishes({key: meant(entry)}).flatmap(lambda wish: typed(wish, entry))
 
     for number, way in enumerate(ways(key)):
-        each(way.flatmap(texts), accepted, EXAMPLES, f"{key} {number}")
+        counted(each(way.flatmap(texts), accepted, EXAMPLES, f"{key} {number}"), "valid configs accepted")
 
 
 def test_there_are_at_least_five_hundred_valid_configs() -> None:
@@ -168,7 +170,7 @@ def test_a_file_that_says_nothing_is_the_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_config_costs_a_line_or_two(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], counted: Counted
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run(["plan", "--zzz"], capsys)  # the first call imports
@@ -191,7 +193,7 @@ def test_a_broken_config_costs_a_line_or_two(
         assert sorted(tmp_path.rglob("*")) == there  # nothing ran, nothing was written
         assert seconds < WORST
 
-    each(KINDS[kind], refused, BROKEN, kind)
+    counted(each(KINDS[kind], refused, BROKEN, kind), "broken configs refused")
 
 
 @pytest.mark.parametrize("kind", list(KINDS)[::3])

@@ -52,8 +52,7 @@ class Bench:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.cases = self.worked = self.most_bytes = 0
-        self.most_seconds = 0.0
+        self.cases = self.worked = 0
         self._rss = _rss()
 
     def outcome(self, names: str, do: Callable[[], Result]) -> Result | None:
@@ -70,16 +69,12 @@ class Bench:
             seconds, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             self.cases += 1
-            self.most_bytes, self.most_seconds = max(self.most_bytes, peak), max(self.most_seconds, seconds)
             assert seconds < MOST_SECONDS and peak < MOST_BYTES, (seconds, peak)
         self.worked += 1
         return result
 
-    def close(self) -> None:
-        print(
-            f"{self.kind}: {self.cases} cases, {self.worked} worked, the others were refused; at most "
-            f"{self.most_bytes >> 20} MiB and {self.most_seconds:.2f} s of CPU in one"
-        )
+    def close(self, counted: Callable[[int, str], None]) -> None:
+        counted(self.cases, "token headers and texts, worked or refused")
         assert self.cases >= CASES[self.kind]
         assert self.worked > self.cases // 20 and self.cases - self.worked > self.cases // 20, (
             "one-sided: proves little"
@@ -149,7 +144,7 @@ def as_nanogpt(raw: bytes) -> list[int] | None:
     return list(struct.unpack(f"<{len(raw) // 2}H", raw))
 
 
-def test_llmc_headers(tmp_path):
+def test_llmc_headers(tmp_path, counted):
     bench = Bench("llm.c")
 
     @runs("llm.c")
@@ -181,7 +176,7 @@ def test_llmc_headers(tmp_path):
             assert (_trains_on(folder, 50_304) is None) == (high >= 50_304)
 
     case()
-    bench.close()
+    bench.close(counted)
 
 
 def _all_ids(path: Path) -> list[int]:
@@ -197,7 +192,7 @@ def _trains_on(folder: Path, vocab_size: int) -> np.ndarray | None:
         return None
 
 
-def test_meta_json_and_the_files_it_promises(tmp_path):
+def test_meta_json_and_the_files_it_promises(tmp_path, counted):
     bench = Bench("meta.json")
     ids, val = [n * 7 % 257 for n in range(100)], [3, 1, 2]
     huge = st.sampled_from(
@@ -235,7 +230,7 @@ def test_meta_json_and_the_files_it_promises(tmp_path):
             assert read() == ids and read_meta(folder)
 
     case()
-    bench.close()
+    bench.close(counted)
 
 
 def test_a_header_that_claims_four_gigabytes_of_a_file_with_holes_costs_no_memory(tmp_path):
@@ -292,7 +287,7 @@ def quick_disk(monkeypatch):
 
 
 @pytest.mark.usefixtures("quick_disk")
-def test_text_files(tmp_path):
+def test_text_files(tmp_path, counted):
     bench = Bench("text")
 
     @runs("text")
@@ -308,7 +303,7 @@ def test_text_files(tmp_path):
         assert out is None or b"".join(documents_of(out)) == text.encode()
 
     case()
-    bench.close()
+    bench.close(counted)
 
 
 json_lines = st.one_of(
@@ -345,7 +340,7 @@ def as_jsonl(raw: bytes) -> list[str] | None:
 
 
 @pytest.mark.usefixtures("quick_disk")
-def test_jsonl_files(tmp_path):
+def test_jsonl_files(tmp_path, counted):
     bench = Bench("jsonl")
 
     @runs("jsonl")
@@ -362,7 +357,7 @@ def test_jsonl_files(tmp_path):
             assert b"".join(documents_of(out)) == expected[0].encode()
 
     case()
-    bench.close()
+    bench.close(counted)
 
 
 def parquet_files() -> list[bytes]:
@@ -381,7 +376,7 @@ def parquet_files() -> list[bytes]:
     return made
 
 
-def test_parquet_files(tmp_path):
+def test_parquet_files(tmp_path, counted):
     bench, clean = Bench("parquet"), parquet_files()
     path = tmp_path / "a.parquet"
 
@@ -399,7 +394,7 @@ def test_parquet_files(tmp_path):
         assert texts is not None or raw != form
 
     case()
-    bench.close()
+    bench.close(counted)
 
 
 def _documents(source: object) -> list[str]:

@@ -22,9 +22,9 @@ from tests.model.shapes import SMALL, every_combination, label
 LEAST = 384  # combinations that have to be tried
 
 
-def test_enough_combinations_are_tried_and_every_two_parts_meet(record_property: Callable[[str, object], None]) -> None:
+def test_enough_combinations_are_tried_and_every_two_parts_meet(counted: Callable[[int, str], None]) -> None:
     shapes = every_combination()
-    record_property("counted", f"{len(shapes)} combinations of parts")
+    counted(len(shapes), "combinations of parts")
     assert len(set(shapes)) == len(shapes) >= LEAST
     varied = {key: {getattr(shape, key) for shape in shapes} for key in asdict(SMALL)}
     keys = [key for key, values in varied.items() if len(values) > 1]
