@@ -9,15 +9,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gptmill.cli.batches import Batch, Speed, generate_batches
 from gptmill.cli.device import autocast, find_device, usable_device
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.prompts import Prompt, check_ids, encode, read_text
-from gptmill.cli.request import Asked, settle
 from gptmill.cli.runs import find_run, read_tokenizer
+from gptmill.cli.sampling.batches import Batch, Speed, generate_batches
+from gptmill.cli.sampling.prompts import Prompt, check_ids, encode, read_text
+from gptmill.cli.sampling.request import Asked, settle
+from gptmill.cli.sampling.writer import Writer
 from gptmill.cli.say import say
 from gptmill.cli.weights import load_model, read_weights
-from gptmill.cli.writer import Writer
 from gptmill.data.tokenizers import Tokenizer
 from gptmill.data.tokenizers.stream import StreamDecoder
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from gptmill.cli.cuda import usable_machine
 from gptmill.cli.dataset import ready_data
+from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan import remarks
 from gptmill.cli.say import say

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gptmill.cli.request import settle
+from gptmill.cli.sampling.request import settle
 from gptmill.data.tokenizers import make_tokenizer
 from gptmill.errors import ConfigError
 

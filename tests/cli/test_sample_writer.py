@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptmill.cli.writer import Writer
+from gptmill.cli.sampling.writer import Writer
 
 hostile = st.text(
     st.sampled_from("ab\n\r\t\x1b[2J\x07\x9b\u202e\u200b\x00é東\U0001f600") | st.characters(codec="utf-8")

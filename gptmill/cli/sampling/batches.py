@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gptmill.cli.request import Request
+from gptmill.cli.sampling.request import Request
 from gptmill.shapes import ModelShape
 
 if TYPE_CHECKING:
