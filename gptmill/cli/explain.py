@@ -10,8 +10,8 @@ from gptmill.config.schema import groups
 from gptmill.config.wording import show
 
 
-def explain(resolved: Resolved) -> None:
-    """Print all settings by group: a table on a terminal, aligned plain text elsewhere."""
+def explain(resolved: Resolved) -> int:
+    """Print all settings by group: a table on a terminal, aligned plain text elsewhere; 0, as an exit code."""
     rows = [
         (group, key, show(getattr(resolved.config, key)), resolved.origins[key])
         for group, keys in groups().items()
@@ -21,6 +21,7 @@ def explain(resolved: Resolved) -> None:
         _table(rows)
     else:
         _plain(rows)
+    return 0
 
 
 def _plain(rows: list[tuple[str, str, str, str]]) -> None:

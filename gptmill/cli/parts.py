@@ -1,4 +1,6 @@
-"""``--import MODULE``: parts that a person wrote outside gptmill. Only ever from the command line, never from a file."""
+"""The parts of a run: those that a person wrote outside gptmill (``--import MODULE``, only ever from the command line,
+never from a file), and the model and optimizer that a plan asks for.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from gptmill.config.schema import Config
 from gptmill.errors import UserError
 
 if TYPE_CHECKING:
+    from gptmill.plan.types import Plan
     from gptmill.shapes import Counts, ModelShape
+    from gptmill.train.state import TrainState
 
 LOOKED = "modules of this folder and installed ones can be named"
 Import = Annotated[list[str] | None, Parameter(name="--import", negative="")]
@@ -60,3 +64,22 @@ def trace_model(shape: ModelShape) -> Counts:
     from gptmill.model.trace import trace
 
     return trace(shape)
+
+
+def new_state(plan: Plan) -> TrainState:
+    """Weights, optimizer and scaler as they are before the first step, on the plan's device."""
+    import torch
+
+    from gptmill.model.gpt import build
+    from gptmill.optim.optimizers import OPTIMIZERS
+    from gptmill.parallel.launch import ask_for_determinism
+    from gptmill.train.device import keep_freed_memory
+    from gptmill.train.state import TrainState
+
+    keep_freed_memory()
+    torch.set_float32_matmul_precision(plan.matmul_precision)
+    if plan.deterministic:
+        ask_for_determinism()
+    model = build(plan.shape, seed=plan.seed, device=plan.device)
+    scaler = torch.amp.GradScaler(plan.device.split(":")[0]) if plan.dtype == "float16" else None
+    return TrainState(model, OPTIMIZERS[plan.optimizer](model, plan), scaler)

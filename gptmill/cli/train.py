@@ -9,26 +9,23 @@ import json as json_format
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
-from gptmill.cli.parts import Import, import_parts, trace_model
+from gptmill.cli.parts import Import, import_parts, new_state, trace_model
 from gptmill.cli.plan import remarks
+from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
-from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
 from gptmill.events import Event
-from gptmill.parallel.launch import Place, ask_for_determinism, find_place
+from gptmill.parallel.launch import Place, find_place
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
-
-if TYPE_CHECKING:
-    from gptmill.train.state import TrainState
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -55,26 +52,32 @@ def train(
     import_
         A Python module with parts of your own, registered when it is imported.
     """
-    resolved = load(list(argv), parts=import_parts(import_))
+    resolved = load_run(list(argv), parts=import_parts(import_))
     if explain:
         from gptmill.cli.explain import explain as show
 
-        show(resolved)
-        return 0
+        return show(resolved)
+    return carry_out(resolved, json=json, overwrite=overwrite)
+
+
+def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Callable[[Path], None] | None = None) -> int:
+    """Settle the plan, find the run folder, train; ``furnish`` adds to the folder what an entrance promised."""
     config, place = resolved.config, find_place()
     machine, data = usable_machine(resolved), ready_data(config)
     plan = make_plan(
         config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
     )
     run_dir = open_run_dir(
-        config.out_dir,
-        explicit=resolved.origins["out_dir"].startswith("--"),
+        resolved.own.run if resolved.own else config.out_dir,
+        explicit=resolved.own is not None or resolved.origins["out_dir"].startswith("--"),
         resume=config.init_from == "resume",
         overwrite=overwrite,
         max_iters=sys.maxsize if plan.eval_only else plan.max_iters,  # a finished run can be evaluated again
     )
     say(*resolved.notices, facts_notice(data), *remarks(plan), *run_dir.notices)
     try:
+        if furnish:
+            furnish(run_dir.path)
         if run_dir.finished:
             from gptmill.train.facts import check_same_run
 
@@ -118,7 +121,7 @@ def fit(
 
     values = resolved.config.model_dump()
     tokenizer = dataset_tokenizer(data)
-    describe(run_dir.path, values, resolved.origins, plan, save_tokenizer=tokenizer.save if tokenizer else None)
+    describe(run_dir.path, values, resolved.first_origins(), plan, save_tokenizer=tokenizer.save if tokenizer else None)
     splits = {
         split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")
     }
@@ -155,21 +158,3 @@ def fit(
     console.close()
     jsonl.close()
     return summary.result(), stop.signal
-
-
-def new_state(plan: Plan) -> TrainState:
-    """Weights, optimizer and scaler as they are before the first step, on the plan's device."""
-    import torch
-
-    from gptmill.model.gpt import build
-    from gptmill.optim.optimizers import OPTIMIZERS
-    from gptmill.train.device import keep_freed_memory
-    from gptmill.train.state import TrainState
-
-    keep_freed_memory()
-    torch.set_float32_matmul_precision(plan.matmul_precision)
-    if plan.deterministic:
-        ask_for_determinism()
-    model = build(plan.shape, seed=plan.seed, device=plan.device)
-    scaler = torch.amp.GradScaler(plan.device.split(":")[0]) if plan.dtype == "float16" else None
-    return TrainState(model, OPTIMIZERS[plan.optimizer](model, plan), scaler)

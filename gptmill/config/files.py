@@ -46,7 +46,7 @@ def read_config(name: str, known: frozenset[str]) -> Reading:
 
 def read_found(found: Found, known: frozenset[str]) -> Reading:
     try:
-        raw = _read_bytes(found.source)
+        raw = read_bytes(found.source)
     except OSError as error:
         return Reading(problems=[f"{found.shown}: cannot be read: {error.strerror or 'not a regular file'}"])
     if len(raw) > MAX_BYTES:
@@ -108,7 +108,7 @@ def known_configs() -> list[str]:
     return sorted(names)
 
 
-def _read_bytes(source: Path | Traversable) -> bytes:
+def read_bytes(source: Path | Traversable) -> bytes:
     """At most MAX_BYTES + 1 bytes of a regular file; a pipe or a device could block or never end."""
     if not isinstance(source, Path):
         return source.read_bytes()

@@ -10,6 +10,7 @@ from gptmill.config.coerce import expects
 from gptmill.config.files import packaged, read_found
 from gptmill.config.layers import DEFAULT, Layer, Parts, Setting
 from gptmill.config.names import KNOWN
+from gptmill.config.own import OwnConfig
 from gptmill.config.rules import broken_rules
 from gptmill.config.schema import Config
 from gptmill.config.translate import Translation
@@ -29,13 +30,20 @@ class Resolved:
 
     Args:
         origins: for every key, where its value was set: ``--lr``, ``config/train.py:12``, ``preset llama``,
-            ``entrance``, ``default``, or ``not used: epochs decides``.
+            ``entrance``, ``default``, ``run out: --lr`` (restored), or ``not used: epochs decides``.
         notices: sentences for a person, said once at the start.
+        own: of a run that is to be continued, what it recorded.
     """
 
     config: Config
     origins: dict[str, str]
     notices: tuple[str, ...]
+    own: OwnConfig | None = None
+
+    def first_origins(self) -> dict[str, str]:
+        """Where each value was set when it was set first: what a run keeps on record, however often it is resumed."""
+        restored = f"run {self.own.run}: " if self.own else ""
+        return {key: origin.removeprefix(restored) for key, origin in self.origins.items()}
 
 
 def resolve(

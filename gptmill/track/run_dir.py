@@ -70,6 +70,17 @@ def open_run_dir(
         raise UserError(f"out_dir={base}: {error.strerror} ({error.filename})") from error
 
 
+def find_run(out_dir: str | Path, explicit: bool) -> Path | None:
+    """The run that --resume goes on with, or None: of several the newest that has not ended, else the newest."""
+    base = Path(out_dir)
+    try:
+        runs = [path for path in ([base] if explicit else _family(base)) if path.is_dir() and is_run(path)]
+    except OSError as error:
+        raise UserError(f"out_dir={base}: {error.strerror} ({error.filename})") from error
+    unfinished = [path for path in runs if finished(path) is None]
+    return (unfinished or runs)[-1] if runs else None
+
+
 def _exact(base: Path) -> RunDir:
     run = _hold(base)
     if _used(base):

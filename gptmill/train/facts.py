@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,8 @@ import torch
 import gptmill
 from gptmill.errors import CheckpointError, UserError
 from gptmill.plan.types import DataFacts, Plan
+from gptmill.train.changes import decides_bits
 from gptmill.train.manifest import newest_good, read_manifest
-
-# How the same weights are computed, never which weights there are.
-FREE_SHAPE_KEYS = ("dropout", "attention_backend")
-# What else of the plan decides the next bits; cadence and max_iters do not.
-FREE_PLAN_KEYS = (
-    *("seed", "sampling", "batch_size", "effective_batch_size", "world_size"),
-    *("learning_rate", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
-    *("schedule", "warmup_iters", "lr_decay_iters", "min_lr"),
-    *("device", "device_name", "dtype", "compile", "deterministic", "matmul_precision"),
-)
 
 
 def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
@@ -34,14 +25,14 @@ def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
     shape = asdict(plan.shape)
     return {
         "must_match": {
-            **{key: value for key, value in shape.items() if key not in FREE_SHAPE_KEYS},
+            **{key: value for key, value in shape.items() if key not in decides_bits(shape)},
             "optimizer": plan.optimizer,
             "data_sha256": data.sha256,
             "tokenizer": data.tokenizer,
         },
         "bits": {
-            **{key: shape[key] for key in FREE_SHAPE_KEYS},
-            **{key: getattr(plan, key) for key in FREE_PLAN_KEYS},
+            **{key: shape[key] for key in decides_bits(shape)},
+            **{key: getattr(plan, key) for key in decides_bits(field.name for field in fields(Plan))},
             "gptmill": gptmill.__version__,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),

@@ -1,0 +1,57 @@
+"""``--resume``: a run goes on with its own config; what differs now is free, needs a flag, or is impossible."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gptmill.config.layers import DEFAULT, ENTRANCE, Parts
+from gptmill.config.load import load
+from gptmill.config.resolve import Resolved
+from gptmill.config.wording import config_error, show
+from gptmill.track.run_dir import find_run
+from gptmill.train.changes import IMPOSSIBLE, NEEDS_FLAG, ROUNDING
+
+
+def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: Parts | None = None) -> Resolved:
+    """``load``, and with --resume the values that the run recorded below those given now.
+
+    Raises:
+        ConfigError: also a change that would make it another run, or that needs a flag; one line a key.
+    """
+    resolved = load(argv, entrance, parts, find_run)
+    if resolved.own is None:
+        return resolved
+    notices, problems = judge(resolved)
+    if problems:
+        raise config_error(problems)
+    return replace(resolved, notices=resolved.notices + notices)
+
+
+def judge(resolved: Resolved) -> tuple[tuple[str, ...], list[str]]:
+    """What differs from the record: one notice that lists what was free to change, and a problem for each that was not."""
+    assert resolved.own
+    run, recorded = resolved.own.run, resolved.own.values
+    free: list[str] = []
+    problems: list[str] = []
+    for key, origin in resolved.origins.items():
+        origin = origin.removeprefix(f"{DEFAULT}, reset by ")
+        old, new = recorded.get(key), getattr(resolved.config, key)
+        given = not origin.startswith((DEFAULT, ENTRANCE, f"run {run}: ", "not used"))
+        if not given or key not in recorded or old == new:
+            continue
+        change = f"{key} {show(old)} -> {show(new)}"
+        if key in IMPOSSIBLE:
+            if old is not None and new is not None:  # None is "worked out": the checkpoint knows to what
+                problems.append(
+                    f"{origin}: {change}: {run} would be another run; leave it out to continue {run}, or start a new "
+                    f"run in another out_dir"
+                )
+        elif key in NEEDS_FLAG:
+            if not origin.startswith("--"):
+                problems.append(
+                    f"{origin}: {change} changes the course of {run}; leave it out to continue as before, or type "
+                    f"--{key}={show(new)}"
+                )
+        elif key not in ROUNDING:  # those are told with the checkpoint, as are the flags': not bit for bit
+            free.append(change)
+    return (f"{run} goes on with {', '.join(free)}",) if free else (), problems

@@ -1,0 +1,39 @@
+"""What it means when a setting of a continued run changes: one table over every config key, and all that follows from it.
+
+Torch-free, so that a change is judged before torch is imported; ``facts.py`` derives what a checkpoint records from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Another value makes the saved weights or the data those of another run.
+IMPOSSIBLE = (
+    *("n_layer", "n_head", "n_kv_head", "n_embd", "block_size", "vocab_size", "bias", "weight_tying"),
+    *("normalization", "norm_eps", "norm_position", "position_encoding", "rope_theta", "qk_norm", "sliding_window"),
+    *("ffn_type", "ffn_dim", "activation", "dataset", "tokenizer", "optimizer"),
+)
+# The weights stay usable and the run takes another course from here: only ever on purpose, by a flag.
+NEEDS_FLAG = (
+    *("dropout", "sampling", "seed"),
+    *("batch_size", "gradient_accumulation_steps", "effective_batch_size"),
+    *("learning_rate", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
+    *("schedule", "warmup_iters", "lr_decay_iters", "min_lr", "min_lr_ratio", "decay_fraction", "decay_lr"),
+)
+# The same run, rounded differently; a checkpoint records them and a difference is said.
+ROUNDING = ("attention_backend", "device", "dtype", "compile", "deterministic", "matmul_precision")
+# How long it goes on, how often it looks up, where it finds things.
+FREE = (
+    *("preset", "data_dir", "init_from", "out_dir", "max_iters", "epochs", "max_tokens"),
+    *("eval_interval", "eval_iters", "log_interval", "eval_only"),
+    *("always_save_checkpoint", "snapshot_interval", "checkpoint_minutes", "keep_last_n_snapshots"),
+)
+
+# Of the machine and not of the config; and a split that batch_size and effective_batch_size already tell.
+FOUND = ("world_size", "device_name")
+TOLD = ("gradient_accumulation_steps",)
+
+
+def decides_bits(names: Any) -> tuple[str, ...]:
+    """Which of these names of a plan or a shape decide the next bits, though not whether a checkpoint can be used."""
+    return tuple(name for name in names if name in (*NEEDS_FLAG, *ROUNDING, *FOUND) and name not in TOLD)
