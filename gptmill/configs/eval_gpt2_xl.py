@@ -1,0 +1,9 @@
+# Evaluate OpenAI's GPT-2 XL as it was published, on one GPU
+#
+# 1,557,611,200 parameters. Nothing is trained: 500 batches of 8 sequences from each split.
+
+batch_size = 8
+eval_iters = 500
+eval_only = True
+wandb_log = False
+init_from = "gpt2-xl"

@@ -1,0 +1,44 @@
+# LLaMA's architecture at 12 x 768, to compare with full_gpt2_124m, on 1 to 8 GPUs
+#
+# 162,220,800 parameters: the output head is not tied, so this is no 124M. 491,520 tokens per iteration,
+# 294,912,000,000 tokens in all. The document counts 50% more FLOPs for SwiGLU; at 8/3 the width they are equal.
+
+preset = "llama"
+
+out_dir = "out-llama"
+eval_interval = 2000
+log_interval = 10
+eval_iters = 200
+eval_only = False
+always_save_checkpoint = True
+init_from = "scratch"
+save_log_to_json = True
+log_save_interval = 100
+gradient_log_interval = 50
+
+dataset = "shakespeare"
+gradient_accumulation_steps = 40
+batch_size = 12
+block_size = 1024
+
+n_layer = 12
+n_head = 12
+n_embd = 768
+dropout = 0.0
+bias = False
+
+learning_rate = 6e-4
+max_iters = 600000
+weight_decay = 1e-1
+beta1 = 0.9
+beta2 = 0.95
+grad_clip = 1.0
+decay_lr = True
+warmup_iters = 2000
+lr_decay_iters = 600000
+min_lr = 6e-5
+
+dtype = "bfloat16"
+compile = True
+use_zero1 = False
+use_fsdp = False
