@@ -12,6 +12,7 @@ RENAMED: dict[str, str] = {
     "d_ff": "ffn_dim",
     "arch_preset": "preset",
     "model_preset": "preset",
+    "model_name": "preset",
     "gradient_accumulation": "gradient_accumulation_steps",
     "target_effective_batch_size": "effective_batch_size",
     "num_epochs": "epochs",
@@ -32,7 +33,16 @@ RENAMED: dict[str, str] = {
 # A switch elsewhere, a value of one of our keys here: name -> (key, value when True, value when False).
 SWITCHES: dict[str, tuple[str, str, str]] = {
     "resume": ("init_from", "resume", "scratch"),
+    "no_early_stop_restore_best": ("early_stop_restore_best", "False", "True"),
     "flash_attention": ("attention_backend", "sdpa", "manual"),
+}
+
+# model_name elsewhere names a size only (its weights come with init_from): value -> preset.
+MODEL_NAMES: dict[str, str] = {
+    "gpt2": "medium",
+    "gpt2-medium": "gpt2-medium",
+    "gpt2-large": "gpt2-large",
+    "gpt2-xl": "gpt2-xl",
 }
 
 # Values that mean one of ours: key -> value -> (our value, why).

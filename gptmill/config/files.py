@@ -14,7 +14,7 @@ from gptmill.config.literal import read_python
 from gptmill.config.wording import nearest, one_line
 from gptmill.config.yamlfile import read_yaml
 
-SUFFIXES = (".py", ".yaml", ".yml")
+SUFFIXES = (".py", ".yaml", ".yml", ".config")
 FOLDERS = ("configs", "config")  # nanoGPT says config/, other systems configs/: both answer
 MAX_BYTES = 64 * 1024  # parsing can take 600 bytes and two microseconds for each byte
 
@@ -61,6 +61,10 @@ def read_found(found: Found, known: frozenset[str]) -> Reading:
         return Reading(problems=[f"{found.shown}:{line}: holds a NUL byte; save the file as UTF-8 text"])
     if found.shown.endswith(".py"):
         return read_python(text, found.shown, known)
+    if found.shown.endswith(".config"):
+        from gptmill.config.dotconfig import read_dotconfig  # its symbols include the presets, read by this file
+
+        return read_dotconfig(text, found.shown)
     return read_yaml(text, found.shown)
 
 
@@ -92,6 +96,8 @@ def _missing(name: str, shown: str, stem: str) -> str:
         return f"{shown}: is {kind}; configs end in {', '.join(SUFFIXES)}"
     if "=" in name:
         return f"{shown}: no such config file; a setting is written with two dashes: --{shown}"
+    if name == ".config":
+        return f"{shown}: no such file here; `make defconfig-NAME` or `make menuconfig` writes one"
     if any(found.source.name == f"{stem}.yaml" for found in packaged("config/presets")):
         return f"{shown}: is a preset, not a config; try --preset={stem}"
     names = known_configs()

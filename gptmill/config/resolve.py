@@ -65,7 +65,7 @@ def resolve(
     """
     translation = Translation(parts or {})
     found = list(problems or [])
-    ranked = [translation.layer(layer) for layer in [entrance or {}, *layers]]
+    ranked = [translation.layer(layer, layers[above:]) for above, layer in enumerate([entrance or {}, *layers])]
     ranked.insert(1, _preset_layer(ranked, translation))
     reset = _apply_resets(ranked)
     not_used = _choose_in_groups(ranked, translation)
@@ -129,6 +129,8 @@ def _choose_in_groups(ranked: list[Layer], translation: Translation) -> dict[str
     for group in EXCLUSIVE:
         highest = next((layer for layer in reversed(ranked) if any(key in layer for key in group)), {})
         here = [key for key in group if key in highest]
+        if _says_the_same(here, highest):
+            here = here[1:]
         if len(here) > 1:
             places = " and ".join(f"{highest[key].origin} ({key}={show(highest[key].value)})" for key in here)
             translation.problems.append(f"{places}: only one of {', '.join(here)} can decide; leave one out")
@@ -141,6 +143,15 @@ def _choose_in_groups(ranked: list[Layer], translation: Translation) -> dict[str
             if Config.model_fields[losers[0]].default is not None and losers[0] == group[0]:
                 not_used[group[0]] = f"not used: {here[0]} decides"
     return not_used
+
+
+def _says_the_same(keys: list[str], layer: Layer) -> bool:
+    """A layer that spells out batch_size x gradient_accumulation_steps = effective_batch_size contradicts nothing."""
+    sizes = [layer[key].value for key in ("batch_size", *keys) if key in layer]
+    match sizes:
+        case [int() as batch_size, int() as accumulation, int() as wanted]:
+            return "effective_batch_size" in keys and batch_size * accumulation == wanted
+    return False
 
 
 def _validated(values: dict[str, object], chosen: Layer, translation: Translation) -> tuple[Config, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from gptmill.config import aliases, later
 from gptmill.config.coerce import as_bool, coerce
@@ -11,7 +12,7 @@ from gptmill.config.names import KNOWN
 from gptmill.config.schema import Config
 from gptmill.config.wording import MAX_PROBLEMS, blame, nearest, one_line, show
 
-FOLDERS = ("data_dir", "out_dir")
+FOLDERS = ("data_dir", "out_dir", "checkpoint_file")
 
 
 class Translation:
@@ -23,10 +24,16 @@ class Translation:
         self.notices: list[str] = []
         self.bad: set[str] = set()
         self.without_effect: dict[str, list[str]] = {}  # reason -> names
+        self.decided: set[str] = set()  # by layers above the one at hand
 
-    def layer(self, written: Layer) -> Layer:
-        """Canonical key -> typed Setting (None resets the key); whatever cannot be used becomes a problem."""
+    def layer(self, written: Layer, above: Iterable[Layer] = ()) -> Layer:
+        """Canonical key -> typed Setting (None resets the key); whatever cannot be used becomes a problem.
+
+        Args:
+            above: the layers that outrank this one; a capability they turn off is not missed here.
+        """
         found: Layer = {}
+        self.decided = {_key(name) for layer in above for name in layer}
         for name, setting in written.items():
             if name in aliases.NO_EFFECT:
                 self.without_effect.setdefault(aliases.NO_EFFECT[name], []).append(name)
@@ -56,6 +63,13 @@ class Translation:
             value = value if chosen is None else on if chosen else off
         elif name in aliases.RENAMED:
             key = aliases.RENAMED[name]
+        if name == "model_name" and value:
+            if (size := aliases.MODEL_NAMES.get(str(value))) is None:
+                hint = nearest(str(value), aliases.MODEL_NAMES)
+                says = f"must be one of {', '.join(aliases.MODEL_NAMES)}{hint}"
+                self.problems.append(f"{blame(origin, name, value)}: {says}")
+                return
+            value = size
         if key != name and not setting.from_flag:
             origin = f"{origin} ({name})"
         typed = self._typed(key, value, origin)
@@ -76,6 +90,8 @@ class Translation:
             value, why = aliases.SAME_VALUE[key][word]
             self.notices.append(f"{blame(origin, key, word)} means {key}={value}: {why}")
         elif word in later.VALUES.get(key, {}):
+            if key in self.decided:
+                return None
             self.bad.add(key)
             missing = later.VALUES[key][word]
             self.problems.append(f"{blame(origin, key, word)}: {missing} is not in this version; {_instead(key)}")
@@ -91,13 +107,20 @@ class Translation:
 
     def _later(self, name: str, setting: Setting) -> None:
         missing = later.KEYS[name]
-        if later.plain(setting.value) in missing.inert:
+        if later.plain(setting.value) in missing.inert or name in self.decided:
             return
         says = f"{blame(setting.origin, name, setting.value)}: {missing.capability} is not in this version"
         if missing.reports and not setting.from_flag:
             self.notices.append(f"{says}; going on without it")
         else:
-            self.problems.append(f"{says}; leave {name} out")
+            amount = later.plain(setting.value).replace(".", "").isdigit()
+            off = "0" if amount else {"false": "False", "true": "True"}.get(missing.inert[0], missing.inert[0])
+            turn_off = "" if setting.from_flag else f", or add --{name}={off}"
+            self.problems.append(f"{says}; leave {name} out{turn_off}")
+
+
+def _key(name: str) -> str:
+    return aliases.RENAMED.get(name) or aliases.SWITCHES.get(name, (name,))[0]
 
 
 def _at(setting: Setting, name: str) -> str:

@@ -6,6 +6,7 @@ is due, and ``on`` stays text where text is due, which PyYAML's own loaders get 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import yaml
@@ -13,11 +14,16 @@ import yaml
 from gptmill.config.layers import Reading, Setting
 from gptmill.config.wording import one_line
 
+SWEEP = re.compile(r"^(method|program):", re.MULTILINE)  # W&B's keys of a sweep
+PARAMETERS = re.compile(r"^parameters:", re.MULTILINE)
 NULL = ("", "~", "null", "Null", "NULL", "None")
 
 
 def read_yaml(text: str, path: str) -> Reading:
     """The settings of a YAML config; anything but plain ``key: value`` lines is a problem naming its line."""
+    if SWEEP.search(text) and PARAMETERS.search(text):
+        says = "is a sweep, a list of runs, not a config; start it with"
+        return Reading(problems=[f"{path}: {says} `gptmill sweep {path}`"])
     reading = Reading()
     try:
         events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
