@@ -25,17 +25,20 @@ app = App(
 )
 COMMANDS = {
     "train": "Train a model, or go on with a run (--resume).",
+    "train-lm": "Train by epochs, into lm_DATASET: train with other defaults.",
     "plan": "Say what train would do, and run nothing.",
+    "schedule": "Draw the learning rate over a run.",
     "prepare": "Turn text into token files.",
     "sample": "Generate text with a trained run.",
     "configs": "List the configs and presets that can be named.",
     "verify": "Check a run's checkpoints.",
 }
 for name, says in COMMANDS.items():
-    app.command(f"gptmill.cli.{name}:{name}", name=name, help=says)
+    function = name.replace("-", "_")
+    app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
 # Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
-LATER = ("eval", "compare", "ablate", "sweep", "matrix", "schedule", "report", "export", "import", "doctor", "train-lm")
+LATER = ("eval", "compare", "ablate", "sweep", "matrix", "report", "export", "import", "doctor")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -88,7 +91,7 @@ def run(tokens: list[str]) -> int:
     if tokens and tokens[0] in LATER:
         raise UserError(f"gptmill {tokens[0]}: not in this version; `gptmill --help` lists what is")
     code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    if tokens and tokens[0] in ("train", "plan") and ("--help" in tokens or "-h" in tokens):
+    if tokens and tokens[0] in ("train", "train-lm", "plan", "schedule") and ("--help" in tokens or "-h" in tokens):
         from gptmill.cli.keyhelp import print_key_help
 
         print_key_help()

@@ -27,6 +27,10 @@ FREE = (
     *("preset", "data_dir", "init_from", "out_dir", "max_iters", "epochs", "max_tokens"),
     *("eval_interval", "eval_iters", "log_interval", "eval_only"),
     *("always_save_checkpoint", "snapshot_interval", "checkpoint_minutes", "keep_last_n_snapshots"),
+    *("delete_snapshots_after_training", "checkpoint_file"),
+    *("early_stopping", "early_stop_patience", "early_stop_min_delta", "early_stop_restore_best"),
+    *("early_stop_overfit_patience", "early_stop_overfit_min_delta"),
+    *("generate_interval", "num_generate_samples", "generate_max_length", "temperature", "generate_top_k", "top_p"),
 )
 
 # Of the machine and not of the config; and a split that batch_size and effective_batch_size already tell.

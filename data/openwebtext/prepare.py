@@ -1,0 +1,8 @@
+"""``python prepare.py`` here: ``gptmill prepare --dataset openwebtext``, into this folder."""
+
+import sys
+from pathlib import Path
+
+from gptmill.cli.main import main
+
+main(["prepare", "--dataset", "openwebtext", "--data_dir", str(Path(__file__).resolve().parents[1]), *sys.argv[1:]])
