@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,13 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class Samples(Event):
+    """Text the model wrote at this step: ``prompt`` and ``text`` of each, the text without its prompt."""
+
+    samples: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Stopped(Event):
     """The run ends early on purpose; ``signal`` is the signal number that asked for it."""
 
@@ -87,6 +95,14 @@ class Stopped(Event):
 
 @dataclass(frozen=True)
 class RunDone(Event):
-    """All of max_iters steps are taken and saved."""
+    """The run is complete and saved: all of max_iters steps are taken, or early stopping ended it.
+
+    Args:
+        stopped: why it ended before max_iters, or None.
+        early_stop: what the early stopping rules remember (train/early_stop.py); decides whether it is still complete
+            when it is asked to go on under other rules.
+    """
 
     best_val_loss: float | None
+    stopped: str | None = None
+    early_stop: dict[str, Any] = field(default_factory=dict)

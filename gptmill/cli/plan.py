@@ -136,7 +136,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
             f"= {p.total_tokens / p.params:.1f} tokens per parameter, {flops(p.total_tokens * p.flops_per_token)}",
         ],
         "rate": [_rate(p)],
-        "evaluate": [f"every {p.eval_interval:,} steps: {p.eval_iters} batches of {p.batch_size} sequences per split"],
+        "evaluate": [f"{_cadence(p)}: {p.eval_iters} batches of {p.batch_size} sequences per split"],
         "save": [_save(p)],
         "machine": [
             f"{p.device} ({p.device_name}"
@@ -158,6 +158,10 @@ def remarks(settled: Plan) -> list[str]:
 def sentence(piece: Advice) -> str:
     because = piece.because[:1].upper() + piece.because[1:]
     return f"{piece.key}: {piece.says}. {because}. Try {piece.try_}"
+
+
+def _cadence(p: Plan) -> str:
+    return f"after every epoch ({p.eval_interval:,} steps)" if p.eval_per_epoch else f"every {p.eval_interval:,} steps"
 
 
 def _data(p: Plan) -> str:

@@ -6,8 +6,8 @@ config -> plan -> data are settled first, without torch, so that every mistake s
 from __future__ import annotations
 
 import json as json_format
-import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,8 +26,10 @@ from gptmill.parallel.launch import Place, find_place
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
+from gptmill.train.early_stop import is_complete
 
 Flag = Annotated[bool, Parameter(negative="")]
+Furnish = Callable[[Path], None]  # adds to a run folder what an entrance promises to be there
 
 
 def train(
@@ -60,8 +62,8 @@ def train(
     return carry_out(resolved, json=json, overwrite=overwrite)
 
 
-def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Callable[[Path], None] | None = None) -> int:
-    """Settle the plan, find the run folder, train; ``furnish`` adds to the folder what an entrance promised."""
+def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furnish = lambda _: None) -> int:
+    """Settle the plan, find the run folder, train."""
     config, place = resolved.config, find_place()
     machine, data = usable_machine(resolved), ready_data(config)
     plan = make_plan(
@@ -72,19 +74,17 @@ def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Calla
         explicit=resolved.own is not None or resolved.origins["out_dir"].startswith("--"),
         resume=config.init_from == "resume",
         overwrite=overwrite,
-        max_iters=sys.maxsize if plan.eval_only else plan.max_iters,  # a finished run can be evaluated again
+        complete=partial(is_complete, plan),
     )
     say(*resolved.notices, facts_notice(data), *remarks(plan), *run_dir.notices)
     try:
-        if furnish:
-            furnish(run_dir.path)
         if run_dir.finished:
             from gptmill.train.facts import check_same_run
 
             say(*check_same_run(run_dir.path, plan, data))
             result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
         else:
-            result, signal = fit(resolved, plan, data, run_dir, place)
+            result, signal = fit(resolved, plan, data, run_dir, place, furnish)
     finally:
         run_dir.release()
     if json:
@@ -97,7 +97,7 @@ def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Calla
 
 
 def fit(
-    resolved: Resolved, plan: Plan, data: DataFacts, run_dir: RunDir, place: Place
+    resolved: Resolved, plan: Plan, data: DataFacts, run_dir: RunDir, place: Place, furnish: Furnish
 ) -> tuple[dict[str, Any], int | None]:
     """Carry out the plan in the run folder.
 
@@ -112,16 +112,13 @@ def fit(
     from gptmill.track.describe import describe
     from gptmill.track.jsonl import JsonlRecorder, has_saved
     from gptmill.track.summary import Summary, peak_host_memory
-    from gptmill.train.checkpoint import resume, weights_sha256
+    from gptmill.train.checkpoint import result_sha256, resume
     from gptmill.train.checkpointer import Checkpointer
     from gptmill.train.device import peak_memory
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
     from gptmill.train.signals import StopOnSignal
 
-    values = resolved.config.model_dump()
-    tokenizer = dataset_tokenizer(data)
-    describe(run_dir.path, values, resolved.first_origins(), plan, save_tokenizer=tokenizer.save if tokenizer else None)
     splits = {
         split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")
     }
@@ -133,20 +130,27 @@ def fit(
 
     state = new_state(plan)
     facts = run_facts(plan, data)
-    if run_dir.resumed:
-        say(*resume(run_dir.path, state, facts, saved_before=has_saved(run_dir.path)))
+    if run_dir.resumed or plan.checkpoint_file:
+        say(*resume(run_dir.path, state, facts, has_saved(run_dir.path), plan.checkpoint_file))
+    tokenizer = dataset_tokenizer(data)
+    save = tokenizer.save if tokenizer else None
+    # after the checkpoint was found to be this run's: what a refused command asked for must not be on record
+    describe(run_dir.path, resolved.config.model_dump(), resolved.first_origins(), plan, save_tokenizer=save)
+    furnish(run_dir.path)
 
     summary = Summary(
         run_dir.path,
         params=plan.params,
         flops_per_token=plan.flops_per_token,
         unigram_entropy=unigram_entropy(windows["val"][:, 1:]),
-        weights_sha256=lambda: weights_sha256(state.model),
+        weights_sha256=lambda: result_sha256(run_dir.path, state, plan),
         peak_memory=lambda: peak_memory(plan.device) or peak_host_memory(),
     )
     console = ConsoleRecorder(plan.log_interval)
     jsonl = JsonlRecorder(run_dir.path, summary.result)
-    checkpointer = Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots)
+    checkpointer = Checkpointer(
+        run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training
+    )
     recorders: list[Callable[[Event], Iterable[Event]]] = [console, summary, jsonl, checkpointer]
     with StopOnSignal() as stop:
         for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):

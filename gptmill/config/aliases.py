@@ -12,7 +12,6 @@ RENAMED: dict[str, str] = {
     "d_ff": "ffn_dim",
     "arch_preset": "preset",
     "model_preset": "preset",
-    "model_name": "preset",
     "gradient_accumulation": "gradient_accumulation_steps",
     "target_effective_batch_size": "effective_batch_size",
     "num_epochs": "epochs",
@@ -37,7 +36,8 @@ SWITCHES: dict[str, tuple[str, str, str]] = {
     "flash_attention": ("attention_backend", "sdpa", "manual"),
 }
 
-# model_name elsewhere names a size only (its weights come with init_from): value -> preset.
+# A name elsewhere for a size, of which the weights come with init_from only: name -> key; value -> the key's value.
+SIZES: dict[str, str] = {"model_name": "preset"}
 MODEL_NAMES: dict[str, str] = {
     "gpt2": "medium",
     "gpt2-medium": "gpt2-medium",
@@ -74,5 +74,5 @@ NO_EFFECT_SWITCHES = ("pin_memory", "persistent_workers", "gpu_warmup", "save_lo
 
 def aliases_of(key: str) -> list[str]:
     """Every other spelling of ``key``, for help texts."""
-    renamed = [name for name, target in RENAMED.items() if target == key]
+    renamed = [name for name, target in (RENAMED | SIZES).items() if target == key]
     return renamed + [name for name, (target, _, _) in SWITCHES.items() if target == key]

@@ -46,6 +46,12 @@ LARGEST: dict[str, int] = {
     "log_interval": 10**12,
     "snapshot_interval": 10**12,
     "keep_last_n_snapshots": 10**9,
+    "early_stop_patience": 10**9,
+    "early_stop_overfit_patience": 10**9,
+    "generate_interval": 10**12,
+    "num_generate_samples": 1000,
+    "generate_max_length": 2**20,
+    "generate_top_k": 2**24,
 }
 
 # What every file system takes, a suffix such as -2 and the files of a run included [bytes].
@@ -123,6 +129,13 @@ def start_is_known(c: Config) -> Broken | None:
     return Broken(("init_from",), f"must be scratch or resume{hint}")
 
 
+def checkpoint_is_a_folder(c: Config) -> Broken | None:
+    if re.search(r"\.(pt|pth|ckpt|bin|safetensors)$", c.checkpoint_file or "", re.IGNORECASE) is None:
+        return None
+    says = "a file of another program, and importing those is not in this version; try RUN/checkpoints/step_00001000"
+    return Broken(("checkpoint_file",), says)
+
+
 def dataset_stays_inside(c: Config) -> Broken | None:
     parts = c.dataset.split("/")
     safe = all(
@@ -173,6 +186,7 @@ RULES: list[Callable[[Config], Broken | None]] = [
     device_is_known,
     cpu_has_no_fp16,
     start_is_known,
+    checkpoint_is_a_folder,
     dataset_stays_inside,
     folders_are_named,
     paths_are_short,

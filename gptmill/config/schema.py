@@ -70,6 +70,9 @@ class Config(BaseModel):
     sampling: Sampling = key("data", "shuffle", "shuffle = every window once an epoch; random = nanoGPT's")
 
     init_from: str = key("start", "scratch", "scratch, or resume")
+    checkpoint_file: str | None = key(
+        "start", None, "checkpoint folder that a new run begins with: its weights and state"
+    )
     seed: Natural = key("start", 1337, "decides initial weights, data order and dropout")
 
     batch_size: Count = key("batch", 12, "sequences per device per micro-step")
@@ -98,7 +101,9 @@ class Config(BaseModel):
     decay_fraction: Annotated[float, Field(gt=0, le=1)] = key("schedule", 0.2, "wsd: last part of the run that decays")
     decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
 
-    eval_interval: Count = key("cadence", 2000, "steps between evaluations; also at the start and the end")
+    eval_interval: Count | Literal["epoch"] = key(
+        "cadence", 2000, "steps between evaluations, also at the start and the end; epoch = at the end of every epoch"
+    )
     eval_iters: Count = key("cadence", 200, "batches per evaluation and split")
     log_interval: Count = key("cadence", 1, "steps between log lines")
     eval_only: bool = key("cadence", False, "evaluate once and stop")
@@ -106,6 +111,25 @@ class Config(BaseModel):
     snapshot_interval: Natural = key("cadence", 0, "steps between extra checkpoints; 0 = off")
     checkpoint_minutes: NonNegative = key("cadence", 10.0, "longest time without a checkpoint; 0 = off")
     keep_last_n_snapshots: Natural = key("cadence", 3, "newest checkpoints kept, besides the best; 0 = all")
+    delete_snapshots_after_training: bool = key("cadence", False, "keep only the best and the last of a finished run")
+
+    early_stopping: bool = key("early stop", False, "end the run when validation loss no longer improves")
+    early_stop_patience: Count = key("early stop", 5, "evaluations without improvement that end it")
+    early_stop_min_delta: NonNegative = key("early stop", 0.001, "a smaller gain is no improvement [nats/token]")
+    early_stop_restore_best: bool = key("early stop", True, "its result is then the best checkpoint, not the last")
+    early_stop_overfit_patience: Natural = key(
+        "early stop", 0, "evaluations in a row, each with val loss further above train loss, that end it; 0 = off"
+    )
+    early_stop_overfit_min_delta: NonNegative = key("early stop", 0.01, "further by less does not count [nats/token]")
+
+    generate_interval: Natural = key("samples", 0, "steps between samples while training; 0 = off")
+    num_generate_samples: Count = key("samples", 3, "samples at a time, of three prompts in turn")
+    generate_max_length: Count = key("samples", 100, "tokens of a sample, its prompt included")
+    temperature: NonNegative = key("samples", 1.0, "below 1 plays safe, 0 = always the likeliest token")
+    generate_top_k: Natural | None = key("samples", None, "draw from the k likeliest tokens; None or 0 = from all")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = key(
+        "samples", None, "draw from the likeliest tokens that together reach this probability; None = from all"
+    )
 
     device: str = key("system", "auto", "auto, cpu, cuda, cuda:N, mps")
     dtype: Dtype = key("system", "auto", "auto = bfloat16 where the hardware gains from it, else float32")

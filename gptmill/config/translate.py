@@ -63,13 +63,14 @@ class Translation:
             value = value if chosen is None else on if chosen else off
         elif name in aliases.RENAMED:
             key = aliases.RENAMED[name]
-        if name == "model_name" and value:
-            if (size := aliases.MODEL_NAMES.get(str(value))) is None:
-                hint = nearest(str(value), aliases.MODEL_NAMES)
-                says = f"must be one of {', '.join(aliases.MODEL_NAMES)}{hint}"
+        elif name in aliases.SIZES:
+            key = aliases.SIZES[name]
+            if value not in (None, "", "None", *aliases.MODEL_NAMES):
+                says = f"must be one of {', '.join(aliases.MODEL_NAMES)}{nearest(str(value), aliases.MODEL_NAMES)}"
+                self.bad.add(key)
                 self.problems.append(f"{blame(origin, name, value)}: {says}")
                 return
-            value = size
+            value = aliases.MODEL_NAMES.get(str(value))
         if key != name and not setting.from_flag:
             origin = f"{origin} ({name})"
         typed = self._typed(key, value, origin)
@@ -120,7 +121,7 @@ class Translation:
 
 
 def _key(name: str) -> str:
-    return aliases.RENAMED.get(name) or aliases.SWITCHES.get(name, (name,))[0]
+    return (aliases.RENAMED | aliases.SIZES).get(name) or aliases.SWITCHES.get(name, (name,))[0]
 
 
 def _at(setting: Setting, name: str) -> str:

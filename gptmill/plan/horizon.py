@@ -9,11 +9,7 @@ from fractions import Fraction
 
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError
-
-# A last step is taken when more than this share of its batch would be text not seen yet. Rounding up alone would add
-# a step for 2 sequences in 512 (OpenWebText) or for the binary tail of epochs=0.1; rounding down would leave most of a
-# batch unread.
-NEW_TEXT = Fraction(1, 100)
+from gptmill.plan.types import NEW_TEXT
 
 
 @dataclass(frozen=True)
@@ -25,6 +21,7 @@ class Horizon:
     warmup_iters: int
     lr_decay_iters: int
     min_lr: float
+    eval_interval: int
 
 
 def windows_per_epoch(n_tokens: int, block_size: int) -> int:
@@ -50,7 +47,7 @@ def settle_horizon(config: Config, *, windows: int | None, effective_batch_size:
 
     Raises:
         ConfigError: two lengths or two floors at once, or fewer tokens than one step.
-        DataError: epochs of data that is not prepared.
+        DataError: epochs of data that is not prepared, be it for the length or for evaluations.
     """
     problems: list[str] = []
     min_lr = _floor(config, problems)
@@ -63,6 +60,7 @@ def settle_horizon(config: Config, *, windows: int | None, effective_batch_size:
         warmup_iters=config.warmup_iters if config.decay_lr else 0,
         lr_decay_iters=max_iters if config.lr_decay_iters is None else config.lr_decay_iters,
         min_lr=min_lr,
+        eval_interval=_eval_interval(config, windows, effective_batch_size),
     )
 
 
@@ -73,10 +71,7 @@ def _length(config: Config, windows: int | None, effective_batch_size: int, prob
         )
     elif config.epochs is not None:
         if windows is None:
-            raise DataError(
-                f"epochs={config.epochs:g}: how long dataset {config.dataset} is shows once it is prepared; "
-                f"try gptmill prepare --input FILE_OR_DIR --name {config.dataset}, or set max_iters"
-            )
+            raise _not_prepared(f"epochs={config.epochs:g}", config.dataset, "max_iters")
         return steps_for_epochs(config.epochs, windows, effective_batch_size)
     elif config.max_tokens is not None:
         tokens_per_iter = effective_batch_size * config.block_size
@@ -87,6 +82,22 @@ def _length(config: Config, windows: int | None, effective_batch_size: int, prob
             )
         return config.max_tokens // tokens_per_iter
     return config.max_iters
+
+
+def _eval_interval(config: Config, windows: int | None, effective_batch_size: int) -> int:
+    """Steps between evaluations; those of the first epoch where they come once an epoch."""
+    if config.eval_interval != "epoch":
+        return config.eval_interval
+    if windows is None:
+        raise _not_prepared("eval_interval=epoch", config.dataset, "eval_interval in steps")
+    return steps_for_epochs(1, windows, effective_batch_size)
+
+
+def _not_prepared(setting: str, dataset: str, instead: str) -> DataError:
+    return DataError(
+        f"{setting}: how long dataset {dataset} is shows once it is prepared; "
+        f"try gptmill prepare --input FILE_OR_DIR --name {dataset}, or set {instead}"
+    )
 
 
 def _floor(config: Config, problems: list[str]) -> float:

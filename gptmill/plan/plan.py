@@ -131,7 +131,7 @@ def _assemble(
     horizon: Horizon,
 ) -> Plan:
     tokens_per_iter = batch.effective_batch_size * shape.block_size
-    epochs = None
+    windows = epochs = None
     if data is not None:
         windows = windows_per_epoch(data.train_tokens, shape.block_size)
         epochs = horizon.max_iters * batch.effective_batch_size / windows
@@ -144,8 +144,10 @@ def _assemble(
         dataset=config.dataset,
         data_path=data.path if data else f"{config.data_dir}/{config.dataset}",
         sampling=config.sampling,
+        checkpoint_file=config.checkpoint_file or None,
         train_tokens=data.train_tokens if data else None,
         val_tokens=data.val_tokens if data else None,
+        windows_per_epoch=windows,
         seed=config.seed,
         batch_size=batch.batch_size,
         gradient_accumulation_steps=batch.gradient_accumulation_steps,
@@ -168,7 +170,8 @@ def _assemble(
         lr_decay_iters=horizon.lr_decay_iters,
         min_lr=horizon.min_lr,
         decay_fraction=config.decay_fraction,
-        eval_interval=config.eval_interval,
+        eval_interval=horizon.eval_interval,
+        eval_per_epoch=config.eval_interval == "epoch",
         eval_iters=config.eval_iters,
         log_interval=config.log_interval,
         eval_only=config.eval_only,
@@ -176,6 +179,19 @@ def _assemble(
         snapshot_interval=config.snapshot_interval,
         checkpoint_minutes=config.checkpoint_minutes,
         keep_last_n_snapshots=config.keep_last_n_snapshots,
+        delete_snapshots_after_training=config.delete_snapshots_after_training and not config.eval_only,
+        early_stopping=config.early_stopping,
+        early_stop_patience=config.early_stop_patience,
+        early_stop_min_delta=config.early_stop_min_delta,
+        early_stop_restore_best=config.early_stop_restore_best,
+        early_stop_overfit_patience=config.early_stop_overfit_patience,
+        early_stop_overfit_min_delta=config.early_stop_overfit_min_delta,
+        generate_interval=config.generate_interval,
+        num_generate_samples=config.num_generate_samples,
+        generate_max_length=config.generate_max_length,
+        temperature=config.temperature,
+        generate_top_k=config.generate_top_k or None,
+        top_p=config.top_p,
         device=config.device if config.device.split(":")[0] == machine.kind else machine.kind,
         device_name=machine.name,
         device_memory=machine.memory,

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from gptmill.shapes import ModelShape
+
+# A last step is taken when more than this share of its batch would be text not seen yet. Rounding up alone would add
+# a step for 2 sequences in 512 (OpenWebText) or for the binary tail of epochs=0.1; rounding down would leave most of a
+# batch unread.
+NEW_TEXT = Fraction(1, 100)
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,10 @@ class Plan:
     dataset: str
     data_path: str
     sampling: str
+    checkpoint_file: str | None  # where a new run takes its first weights and state from
     train_tokens: int | None  # None: the dataset is not prepared yet
     val_tokens: int | None
+    windows_per_epoch: int | None  # training sequences
     seed: int
 
     batch_size: int
@@ -98,7 +106,8 @@ class Plan:
     min_lr: float
     decay_fraction: float  # of lr_decay_iters, at its end; schedule wsd only
 
-    eval_interval: int
+    eval_interval: int  # steps; where eval_per_epoch, those of the first epoch
+    eval_per_epoch: bool
     eval_iters: int
     log_interval: int
     eval_only: bool
@@ -106,6 +115,21 @@ class Plan:
     snapshot_interval: int
     checkpoint_minutes: float
     keep_last_n_snapshots: int
+    delete_snapshots_after_training: bool
+
+    early_stopping: bool
+    early_stop_patience: int
+    early_stop_min_delta: float
+    early_stop_restore_best: bool
+    early_stop_overfit_patience: int
+    early_stop_overfit_min_delta: float
+
+    generate_interval: int
+    num_generate_samples: int
+    generate_max_length: int
+    temperature: float
+    generate_top_k: int | None
+    top_p: float | None
 
     device: str
     device_name: str
@@ -116,3 +140,14 @@ class Plan:
     matmul_precision: str
 
     advice: tuple[Advice, ...]
+
+    def evaluates_after(self, step: int) -> bool:
+        """Whether an evaluation is due when ``step`` steps are taken; that at the end of the run comes besides."""
+        if not self.eval_per_epoch:
+            return step % self.eval_interval == 0
+        return step == 0 or self.epochs_after(step) > self.epochs_after(step - 1)
+
+    def epochs_after(self, step: int) -> int:
+        """Whole epochs that ``step`` steps amount to; a last batch with hardly any unseen text counts as read."""
+        assert self.windows_per_epoch, "epochs of data that is not prepared"
+        return (step + NEW_TEXT) * self.effective_batch_size // self.windows_per_epoch

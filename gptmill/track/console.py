@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -13,9 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gptmill import units
-from gptmill.events import CheckpointSaved, EvalDone, Event, Notice, RunDone, RunStarted, StepDone, Stopped
+from gptmill.events import CheckpointSaved, EvalDone, Event, Notice, RunDone, RunStarted, Samples, StepDone, Stopped
 
 REDRAW_SECONDS = 0.2
+EXCERPT = 160  # characters of a sample
 NARROW, WIDE = 40, 120  # columns: what a progress line can shrink to and need not exceed
 
 
@@ -62,7 +64,11 @@ class ConsoleRecorder:
             case EvalDone():
                 mark = " (best so far)" if event.best else ""
                 losses = f"train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
-                self._line(f"step {event.iter}: {losses}{mark}", style="bold")
+                perplexity = f", perplexity {math.exp(event.val_loss):.2f}" if event.val_loss < 700 else ""
+                self._line(f"step {event.iter}: {losses}{perplexity}{mark}", style="bold")
+            case Samples():
+                for sample in event.samples:
+                    self._line(f"step {event.iter}: {excerpt(sample['prompt'], sample['text'])}", style="dim")
             case CheckpointSaved():
                 cost = f"{units.size(event.n_bytes)}, {units.duration(event.seconds)}"
                 self._line(f"step {event.iter}: saved {event.path} ({cost})", style="dim")
@@ -77,7 +83,8 @@ class ConsoleRecorder:
             case RunDone():
                 self.close()
                 best = "" if event.best_val_loss is None else f", best val loss {event.best_val_loss:.4f}"
-                self._line(f"step {event.iter}: done{best}", style="bold")
+                end = "done" if event.stopped is None else f"stopped early ({event.stopped})"
+                self._line(f"step {event.iter}: {end}{best}", style="bold")
 
     def _step(self, event: StepDone) -> None:
         if self._pace is not None:
@@ -161,6 +168,12 @@ def plain_step(event: StepDone) -> str:
         f"iter {event.iter}: loss {event.loss:.4f}, time {event.seconds * 1e3:.1f} ms, {speed} tok/s, "
         f"lr {event.lr:.1e}{skipped}"
     )
+
+
+def excerpt(prompt: str, text: str) -> str:
+    """A sample in a line or two of a terminal: its prompt, a bar, and the beginning of the text, line breaks as spaces."""
+    words = " ".join(text.split())
+    return f"{prompt} | {words if len(words) <= EXCERPT else words[:EXCERPT] + '...'}"
 
 
 def bar(share: float, width: int, utf8: bool) -> str:

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from gptmill.events import CheckpointDue, Event, StepDone
+from gptmill.events import CheckpointDue, EvalDone, Event, StepDone
 
 
 def event_name(event: Event) -> str:
@@ -32,6 +32,8 @@ def record(event: Event) -> dict[str, Any] | None:
         }
     else:
         fields = dataclasses.asdict(event)
+    if isinstance(event, EvalDone):
+        fields["perplexity"] = math.exp(event.val_loss) if event.val_loss < 700 else None
     return {"event": event_name(event), **without_nan(fields)}
 
 

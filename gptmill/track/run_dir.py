@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from gptmill.track.describe import CONFIG, OURS, TEMPORARY, is_run
 from gptmill.track.jsonl import finished
 
 LOCK = ".lock"
+LOGS = "logs"  # of the scripts that start a run: there before it is
+Complete = Callable[[dict[str, Any]], bool]
 
 
 @dataclass
@@ -43,13 +46,13 @@ class RunDir:
 
 
 def open_run_dir(
-    out_dir: str | Path, *, explicit: bool, resume: bool = False, overwrite: bool = False, max_iters: int
+    out_dir: str | Path, *, explicit: bool, resume: bool = False, overwrite: bool = False, complete: Complete
 ) -> RunDir:
     """Find or make the folder for a run, and lock it.
 
     Args:
         explicit: ``out_dir`` was a flag, so it is meant exactly; else a used X gives way to X-2, X-3, ...
-        max_iters: a run that completed fewer steps than this counts as unfinished.
+        complete: tells from the run_done record of a run whether there is nothing left to do.
 
     Raises:
         UserError: the folder is used, is not a run folder, or cannot be written.
@@ -60,7 +63,7 @@ def open_run_dir(
         raise UserError("--resume continues a run and --overwrite deletes it: give one of them")
     try:
         if resume:
-            return _resume(base, explicit, max_iters)
+            return _resume(base, explicit, complete)
         if overwrite:
             run = _hold(base)
             _clear(run.path)
@@ -111,7 +114,7 @@ def _next_free(base: Path) -> RunDir:
         return run
 
 
-def _resume(base: Path, explicit: bool, max_iters: int) -> RunDir:
+def _resume(base: Path, explicit: bool, complete: Complete) -> RunDir:
     runs = [path for path in ([base] if explicit else _family(base)) if path.is_dir() and _used(path)]
     if not runs:
         run = _hold(base)
@@ -119,7 +122,7 @@ def _resume(base: Path, explicit: bool, max_iters: int) -> RunDir:
         return run
     for path in runs:
         _require_run(path, "there is nothing to resume")
-    completed = {path: done for path in runs if (done := finished(path)) and done["iter"] >= max_iters}
+    completed = {path: done for path in runs if (done := finished(path)) and complete(done)}
     unfinished = [path for path in runs if path not in completed]
     if unfinished:
         run = _hold(unfinished[-1])
@@ -143,7 +146,7 @@ def _numbered(base: Path, number: int) -> Path:
 
 
 def _used(path: Path) -> bool:
-    return any(name != LOCK and not TEMPORARY.fullmatch(name) for name in os.listdir(path))
+    return any(name not in (LOCK, LOGS) and not TEMPORARY.fullmatch(name) for name in os.listdir(path))
 
 
 def _require_run(path: Path, otherwise: str) -> None:

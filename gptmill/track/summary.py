@@ -85,6 +85,7 @@ class Summary:
             "final_train_loss": fold.final_train_loss,
             "best_val_loss": best,
             "perplexity": math.exp(best) if best is not None and best < 700 else None,
+            "stopped": fold.stopped,
             "weights_sha256": self._weights_sha256(),
             **self._fixed,
         }
@@ -99,6 +100,7 @@ class Fold:
         self._seconds, self._tokens, self._losses = array("d"), array("d"), array("d")
         self._first_steps: set[int] = set()  # indices: the first step of each process
         self._evals: dict[int, float] = {}
+        self.stopped: str | None = None
 
     def add(self, fields: dict[str, Any]) -> None:
         """Take one record; what a damaged line lacks counts as unknown."""
@@ -106,10 +108,13 @@ class Fold:
             case "run_started":
                 self._forget_from(fields["iter"])
                 self._first_steps.add(fields["iter"])
+                self.stopped = None
             case "step_done":
                 self._add_step(fields)
             case "eval_done" if not math.isnan(_number(fields.get("val_loss"))):
                 self._evals[fields["iter"]] = fields["val_loss"]
+            case "run_done":
+                self.stopped = fields.get("stopped")
 
     @property
     def iters(self) -> int:

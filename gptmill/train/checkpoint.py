@@ -6,6 +6,7 @@ Tensors are safetensors and the rest is JSON: nothing in a checkpoint can execut
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -13,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from safetensors.torch import save as bytes_from
 from torch import Tensor, nn
 
 from gptmill import durable, units
-from gptmill.errors import CheckpointError, GptmillError
+from gptmill.errors import CheckpointError, GptmillError, UserError
+from gptmill.plan.types import Plan
 from gptmill.train import manifest as manifests
+from gptmill.train.early_stop import EarlyStop, stop_reason
 from gptmill.train.facts import compare
 from gptmill.train.manifest import MANIFEST, Manifest, newest_good
 from gptmill.train.state import TrainState
@@ -92,13 +95,16 @@ def load(path: Path, state: TrainState) -> None:
     _restore_numbers(path, state, json.loads(data["state.json"]))
 
 
-def resume(run_dir: Path, state: TrainState, facts: dict[str, Any], *, saved_before: bool = False) -> list[str]:
+def resume(
+    run_dir: Path, state: TrainState, facts: dict[str, Any], saved_before: bool = False, start: str | None = None
+) -> list[str]:
     """Continue from the newest good checkpoint; returns sentences a person should see.
 
     Without any checkpoint the state stays as it is, and the sentence says so.
 
     Args:
         saved_before: the run's record tells of a checkpoint, so there must be one.
+        start: checkpoint folder to begin with as long as the run has none of its own.
 
     Raises:
         CheckpointError: there are checkpoints, and none can be used.
@@ -111,6 +117,8 @@ def resume(run_dir: Path, state: TrainState, facts: dict[str, Any], *, saved_bef
         raise CheckpointError(
             f"{run_dir}: its checkpoints are gone; put them back, or --overwrite starts this run again"
         )
+    if path is None and start:
+        return _begin(Path(start), state, facts)
     if path is None:
         return [f"{run_dir} has no checkpoint yet: starting from scratch"]
     notices = problems + compare(manifests.read_manifest(path).facts, facts, path)
@@ -118,10 +126,43 @@ def resume(run_dir: Path, state: TrainState, facts: dict[str, Any], *, saved_bef
     return [*notices, f"resumed from {path}"]
 
 
+def _begin(given: Path, state: TrainState, facts: dict[str, Any]) -> list[str]:
+    """Take weights, moments and position from another run's checkpoint; what was best there is not of this run."""
+    folder = given.resolve()  # best is a link, and a checkpoint knows its own name
+    if not (folder / MANIFEST).exists():
+        raise UserError(
+            f"checkpoint_file={given}: not a checkpoint; name a folder such as RUN/checkpoints/step_00001000"
+        )
+    notices = compare(manifests.read_manifest(folder).facts, facts, folder)
+    load(folder, state)
+    state.best_val_loss, state.evaluated, state.early_stop = None, -1, EarlyStop()
+    return [*notices, f"starts from {given}, after step {state.iter}"]
+
+
+def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:
+    """``weights_sha256`` of what a run leaves: the best checkpoint's where early stopping ended it, else the model's.
+
+    The state itself is left as it is, and so is the newest checkpoint: under other rules the run goes on as though it
+    had never stopped.
+    """
+    early = state.iter < plan.max_iters and stop_reason(state.early_stop, plan) is not None
+    if early and plan.early_stop_restore_best and (run_dir / "best").exists():
+        folder = (run_dir / "best").resolve()
+        with contextlib.suppress(CheckpointError, SafetensorError):  # damaged: `sample` falls back to the last as well
+            return _sha256(
+                tensors_from(manifests.read_member(folder, "model.safetensors", manifests.read_manifest(folder)))
+            )
+    return weights_sha256(state.model)
+
+
 def weights_sha256(model: nn.Module) -> str:
     """SHA-256 over the sorted parameter names, each followed by its raw bytes: equal only for bit-equal weights."""
+    return _sha256(_weights(model))
+
+
+def _sha256(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, weight in sorted(_weights(model).items()):
+    for name, weight in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(weight.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -144,13 +185,16 @@ def _moments(state: TrainState) -> dict[str, Tensor]:
 def _numbers(state: TrainState) -> dict[str, Any]:
     """Every field of TrainState that is a plain number, and the scaler's."""
     numbers = {field.name: getattr(state, field.name) for field in fields(state) if field.name not in HOLDERS}
+    numbers["early_stop"] = asdict(state.early_stop)
     return {**numbers, "scaler": state.scaler.state_dict() if state.scaler is not None else None}
 
 
 def _restore_numbers(path: Path, state: TrainState, saved: dict[str, Any]) -> None:
+    saved = {"early_stop": {}, **saved}  # not in the checkpoints of gptmill 0.2
     if saved.keys() != _numbers(state).keys():
         raise CheckpointError(f"{path / 'state.json'}: holds {', '.join(saved)}; expected {', '.join(_numbers(state))}")
     scaler = saved.pop("scaler")
+    state.early_stop = EarlyStop(**saved.pop("early_stop"))
     if state.scaler is not None and scaler:
         state.scaler.load_state_dict(scaler)
     for name, value in saved.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gptmill.errors import GptmillError
-from gptmill.events import CheckpointDue, CheckpointSaved, Event, Notice, RunStarted
+from gptmill.events import CheckpointDue, CheckpointSaved, Event, Notice, RunDone, RunStarted
 from gptmill.train import retention
 from gptmill.train.checkpoint import SavedCheckpoint, save
 from gptmill.train.manifest import step_name
@@ -21,13 +21,17 @@ class Checkpointer:
     Args:
         facts: recorded in every manifest (facts.py).
         keep: newest checkpoints kept besides the best; 0 keeps all, 1 acts as 2 (see retention.py).
+        delete: at the end of the run, all but the best and the last.
     """
 
-    def __init__(self, run_dir: Path, state: TrainState, facts: dict[str, Any], keep: int) -> None:
+    def __init__(
+        self, run_dir: Path, state: TrainState, facts: dict[str, Any], keep: int, delete: bool = False
+    ) -> None:
         self.run_dir = run_dir
         self.state = state
         self.facts = facts
         self.keep = keep
+        self.delete = delete
         self._saved_iter: int | None = None  # the step whose checkpoint is known to be on the disk
 
     def __call__(self, event: Event) -> Iterable[Event]:
@@ -41,6 +45,8 @@ class Checkpointer:
                 return self._tidy(event.iter)
             if isinstance(event, CheckpointDue):
                 return self._save(event)
+            if isinstance(event, RunDone) and self.delete:
+                retention.keep_best_and_last(self.run_dir)
         except OSError as error:  # saving is done or was not asked for; only housekeeping failed
             return [Notice(event.iter, f"{error.filename or self.run_dir}: {error.strerror}")]
         return []

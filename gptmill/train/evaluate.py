@@ -12,6 +12,7 @@ from torch import Tensor
 from gptmill.events import EvalDone
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, to_device
+from gptmill.train.early_stop import observe
 from gptmill.train.guard import check_val_loss
 from gptmill.train.signals import Stop
 from gptmill.train.state import TrainState
@@ -54,5 +55,7 @@ def evaluate(
     best = state.best_val_loss is None or val_loss < state.best_val_loss
     if best:
         state.best_val_loss = val_loss
+    if plan.early_stopping and state.iter > 0:
+        state.early_stop = observe(state.early_stop, train_loss, val_loss, plan)
     state.evaluated = state.iter
     return EvalDone(state.iter, train_loss, val_loss, best, time.perf_counter() - began)

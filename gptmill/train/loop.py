@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 
 from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, StepDone, Stopped
 from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
+from gptmill.train.early_stop import stop_reason
 from gptmill.train.evaluate import evaluate
 from gptmill.train.signals import Stop
 from gptmill.train.state import TrainState
@@ -29,7 +31,7 @@ def run(
     eval_windows: dict[str, np.ndarray],
     stop: Stop,
 ) -> Iterator[Event]:
-    """Train from ``state.iter`` until max_iters updates are taken, or until asked to stop.
+    """Train from ``state.iter`` until max_iters updates are taken, early stopping ends it, or it is asked to stop.
 
     Args:
         take: training windows by global sequence index.
@@ -41,11 +43,13 @@ def run(
     while True:
         done = state.iter >= plan.max_iters or plan.eval_only
         evaluated = None
-        due = plan.eval_only or ((done or state.iter % plan.eval_interval == 0) and state.evaluated != state.iter)
+        due = plan.eval_only or ((done or plan.evaluates_after(state.iter)) and state.evaluated != state.iter)
         if due and stop.signal is None:
             evaluated = evaluate(plan, state, forward, eval_windows, stop)
             if evaluated:
                 yield evaluated
+        early = None if done else stop_reason(state.early_stop, plan)
+        done = done or early is not None
 
         minutes = (time.perf_counter() - saved_at) / 60
         reason = checkpoint_reason(plan, state.iter, minutes, evaluated, done, stop)
@@ -56,7 +60,7 @@ def run(
             yield Stopped(state.iter, stop.signal)
             return
         if done:
-            yield RunDone(state.iter, state.best_val_loss)
+            yield RunDone(state.iter, state.best_val_loss, early, asdict(state.early_stop))
             return
 
         began = time.perf_counter()

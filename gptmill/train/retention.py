@@ -45,6 +45,24 @@ def retire(run_dir: Path, keep: int, proven: Path | None = None) -> list[Path]:
     return removed
 
 
+def keep_best_and_last(run_dir: Path) -> list[Path]:
+    """Remove every other checkpoint of a run that is complete; returns those removed.
+
+    Two that verify always stay: where the last is also the best, the one before it does.
+    """
+    folders = steps(run_dir)[::-1]
+    folders.sort(key=lambda folder: folder != folders[0] and not is_best(run_dir, folder))
+    removed: list[Path] = []
+    good = 0
+    for folder in folders:
+        if good < 2:
+            good += not verify(folder)
+        elif _ours(folder) and not is_best(run_dir, folder):
+            _remove(folder)
+            removed.append(folder)
+    return removed
+
+
 def sweep(run_dir: Path) -> int:
     """Remove what killed saves left behind; returns how many. Call it at start, while the run's lock is held."""
     parent = run_dir / "checkpoints"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+
+from gptmill.train.early_stop import EarlyStop
 
 
 @dataclass
@@ -19,6 +21,7 @@ class TrainState:
         sequences: training sequences consumed; with the seed it decides which data comes next and every dropout mask.
         tokens: training tokens consumed.
         evaluated: ``iter`` at the latest evaluation, so that resuming does not repeat it; -1 before the first.
+        early_stop: what early stopping remembers of the evaluations so far.
     """
 
     model: nn.Module
@@ -29,3 +32,4 @@ class TrainState:
     tokens: int = 0
     best_val_loss: float | None = None
     evaluated: int = -1
+    early_stop: EarlyStop = field(default_factory=EarlyStop)

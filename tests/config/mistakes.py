@@ -134,7 +134,11 @@ MISTAKES = [
     Mistake("--sliding_window=-1", [("--sliding_window", "at least 0")]),
     Mistake("--decay_fraction=0", [("--decay_fraction", "above 0")]),
     Mistake("--wandb_log=True", [("--wandb_log", "not in this version")]),
-    Mistake("--early_stopping", [("--early_stopping", "not in this version")]),
+    Mistake("--early_stop_patience=0", [("--early_stop_patience", "at least 1")]),
+    Mistake("--eval_interval=epochs", [("--eval_interval", "epochs", "'epoch'")]),
+    Mistake("--top_p=0", [("--top_p", "above 0")]),
+    Mistake("--temperature=-1", [("--temperature", "at least 0")]),
+    Mistake("--checkpoint_file=old/ckpt.pt", [("--checkpoint_file", "ckpt.pt", "importing", "not in this version")]),
     Mistake("c.py", [("c.py:1", "learning_rate", "a number")], {"c.py": "learning_rate = True\n"}),
     # several at once
     Mistake(

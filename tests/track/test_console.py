@@ -42,7 +42,7 @@ def show(screen: Screen, log_interval: int = 100) -> str:
 def test_without_a_terminal_there_are_plain_lines_at_the_log_interval():
     assert show(Screen(terminal=False)).splitlines() == [
         "iter 100: loss 4.2302, time 135.3 ms, 22.7k tok/s, lr 6.0e-04",
-        "step 150: train loss 4.1000, val loss 4.2000 (best so far)",
+        "step 150: train loss 4.1000, val loss 4.2000, perplexity 66.69 (best so far)",
         "step 150: saved checkpoints/step_00000150 (1.00 MiB, 50 ms)",
         "iter 200: loss 4.2302, time 135.3 ms, 22.7k tok/s, lr 6.0e-04",
         "step 200: done, best val loss 4.2000",

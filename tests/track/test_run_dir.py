@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,13 @@ PLAN = Plan(
 )
 
 
+def ten_steps(done: dict[str, Any]) -> bool:
+    return done["iter"] >= 10
+
+
 def make_run(path: Path, *, done_at: int | None = None) -> Path:
     """A run folder as a process leaves it, completed at ``done_at`` or not at all."""
-    run = open_run_dir(path, explicit=True, max_iters=10)
+    run = open_run_dir(path, explicit=True, complete=ten_steps)
     describe(run.path, {"n_layer": 2}, {"n_layer": "flag"}, PLAN)
     recorder = JsonlRecorder(run.path, lambda: {"iters": done_at})
     recorder(RunStarted(0, 10, 4))
@@ -44,7 +49,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def opened(out_dir: Path, **how):
-    how = {"explicit": True, "max_iters": 10, **how}
+    how = {"explicit": True, "complete": ten_steps, **how}
     run = open_run_dir(out_dir, **how)
     run.release()
     return run
@@ -130,7 +135,7 @@ def test_resume_of_a_finished_run_hands_back_its_summary(tmp_path):
 
 
 def test_raising_max_iters_makes_a_finished_run_unfinished(tmp_path):
-    run = opened(make_run(tmp_path / "out", done_at=10), resume=True, max_iters=11)
+    run = opened(make_run(tmp_path / "out", done_at=10), resume=True, complete=lambda done: done["iter"] >= 11)
     assert run.resumed
     assert run.finished is None
 
@@ -176,7 +181,7 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path, how):
     code = """
 import sys
 from gptmill.track.run_dir import open_run_dir
-run = open_run_dir(sys.argv[1], explicit=True, max_iters=10)
+run = open_run_dir(sys.argv[1], explicit=True, complete=bool)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -206,7 +211,7 @@ def test_the_lock_does_not_follow_a_link(tmp_path):
 
 
 def test_the_folder_tells_what_was_asked_and_with_which_code(tmp_path):
-    run = open_run_dir(tmp_path / "out", explicit=True, max_iters=10)
+    run = open_run_dir(tmp_path / "out", explicit=True, complete=ten_steps)
 
     def tokenizer(folder: Path) -> None:
         (folder / "vocab.json").write_text("{}")
