@@ -3,13 +3,31 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: quick install test check wheel-check reliability bench clean
-.DEFAULT_GOAL := quick
+.PHONY: quick train menuconfig savedefconfig list-defconfigs test-matrix install test check wheel-check reliability bench clean
+.DEFAULT_GOAL := $(if $(wildcard .config),train,quick)
 
 quick: .venv/installed  ## train configs/quick.py on the embedded corpus, then let it write
 	@$(BIN)/gptmill train quick
 	@echo
 	@$(BIN)/gptmill sample --prompt "def" --max_new_tokens 120
+
+train: .venv/installed  ## train what .config says; make EPOCHS=3 changes how long
+	@$(BIN)/gptmill train .config $(if $(EPOCHS),--epochs=$(EPOCHS))
+
+defconfig-%: .venv/installed  ## write .config from a named one: make defconfig-gpt2-shakespeare-simple
+	@$(BIN)/python -m gptmill.cli.kconfig defconfig $*
+
+menuconfig: .venv/installed  ## edit .config in Kconfig's menus
+	@$(BIN)/python -m gptmill.cli.kconfig menuconfig
+
+savedefconfig: .venv/installed  ## write defconfig: what .config has other than the defaults
+	@$(BIN)/python -m gptmill.cli.kconfig savedefconfig
+
+list-defconfigs: .venv/installed  ## the names that make defconfig-NAME knows
+	@$(BIN)/python -m gptmill.cli.kconfig list
+
+test-matrix: .venv/installed  ## optimizers x pruning, as .config says
+	@$(BIN)/gptmill matrix .config
 
 install: .venv/installed  ## everything a user needs, in .venv
 
@@ -20,7 +38,7 @@ install: .venv/installed  ## everything a user needs, in .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing gptmill and its libraries into .venv (a minute or two)"
-	@$(PIP) --editable '.[parquet]'
+	@$(PIP) --editable '.[parquet,kconfig]'
 	@touch $@
 
 .venv/dev: .venv/installed

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gptmill.config import later
-from gptmill.config.aliases import NO_EFFECT, RENAMED, SWITCHES
+from gptmill.config.aliases import NO_EFFECT, RENAMED, SIZES, SWITCHES
 from gptmill.config.schema import Config
 
 KNOWN: frozenset[str] = frozenset(
-    [*Config.model_fields, *RENAMED, *SWITCHES, *NO_EFFECT, *later.KEYS, *later.OPTIONS],
+    [*Config.model_fields, *RENAMED, *SWITCHES, *SIZES, *NO_EFFECT, *later.KEYS, *later.OPTIONS],
 )

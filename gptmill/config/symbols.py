@@ -68,6 +68,7 @@ GIVEN = "a run trains one GPT"
 KEPT = "checkpoints are always kept"
 NO_EFFECT: dict[str, str] = {
     **dict.fromkeys(("MODEL_MODE_SINGLE", "MODEL_SELECT_GPT2", "MODEL_GPT2", "MODEL"), GIVEN),
+    **dict.fromkeys(("PRESET_NO_ARCHITECTURE", "PRESET_NO_SIZE"), GIVEN),
     **dict.fromkeys(("OPTIMIZER_MODE_SINGLE", "OPTIMIZER_MODE_NONE", "PRUNING_MODE_SINGLE"), GIVEN),
     **dict.fromkeys(("SAVE_CHECKPOINT", "CHECKPOINT_INTERVAL"), KEPT),
     **dict.fromkeys(("DEBUG", "VERBOSE", "LOG_LEVEL", "PROFILE", "GPU_MONITOR"), "metrics.jsonl records every step"),

@@ -14,14 +14,27 @@ from gptmill.config.schema import Config
 
 
 def test_no_name_means_two_things() -> None:
-    lists = [Config.model_fields, aliases.RENAMED, aliases.SWITCHES, aliases.NO_EFFECT, later.KEYS, later.OPTIONS]
+    lists = [
+        Config.model_fields,
+        aliases.RENAMED,
+        aliases.SWITCHES,
+        aliases.SIZES,
+        aliases.NO_EFFECT,
+        later.KEYS,
+        later.OPTIONS,
+    ]
     for one, other in itertools.combinations(lists, 2):
         assert not set(one) & set(other)
     assert len(KNOWN) == sum(len(names) for names in lists)
 
 
 def test_every_alias_and_rule_names_a_key_that_exists() -> None:
-    targets = [*aliases.RENAMED.values(), *(key for key, _, _ in aliases.SWITCHES.values()), *aliases.SAME_VALUE]
+    targets = [
+        *aliases.RENAMED.values(),
+        *aliases.SIZES.values(),
+        *(key for key, _, _ in aliases.SWITCHES.values()),
+        *aliases.SAME_VALUE,
+    ]
     targets += [*later.VALUES, *LARGEST, *itertools.chain(*EXCLUSIVE)]
     assert set(targets) <= set(Config.model_fields)
 
