@@ -104,6 +104,7 @@ def fit(
     Returns:
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
+    from gptmill.cli.samples import SampleRecorder
     from gptmill.data.baseline import unigram_entropy
     from gptmill.data.batches import Batches, fixed_batches
     from gptmill.data.shards import open_tokens
@@ -153,6 +154,8 @@ def fit(
     )
     recorders: list[Callable[[Event], Iterable[Event]]] = [console, summary, jsonl, checkpointer]
     with StopOnSignal() as stop:
+        if plan.generate_interval:
+            recorders.append(SampleRecorder(state.model, tokenizer, plan, stop))
         for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
             pending = [event]
             while pending:  # a recorder may answer with events of its own: CheckpointSaved, Notice
