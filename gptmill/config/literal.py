@@ -140,8 +140,14 @@ class _Reader:
                 return bounded("".join(self.part(p, deeper) for p in parts))
             case ast.Call(func=ast.Attribute(value=ast.Name(id="time"), attr="time"), args=[], keywords=[]):
                 return self.began
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="time"), attr="strftime"), args=[ast.Constant(value=str() as form)]
+            ):
+                return apply(time.strftime, form, time.localtime(self.began))
             case ast.Call(func=ast.Name(id="str"), args=[only], keywords=[]):
                 return as_text(self.value(only, deeper))
+            case ast.Call(func=ast.Name(id="int" | "float" as kind), args=[only], keywords=[]):
+                return apply({"int": int, "float": float}[kind], self.value(only, deeper))
         raise Refused(f"{_say(node)} is not plain data; use numbers, text, arithmetic and earlier names")
 
     def items(self, nodes: list[ast.expr], depth: int) -> list[object]:

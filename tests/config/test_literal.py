@@ -80,6 +80,16 @@ def test_the_clock_is_read_once_per_file() -> None:
     assert reading.layer["b"].value == value
 
 
+def test_the_clock_may_be_rounded_or_written_as_a_date() -> None:
+    reading = read_python(
+        "import time\na = int(time.time())\nb = time.strftime('%Y-%m')\n_x = float('2')", "c.py", KNOWN
+    )
+    assert reading.problems == []
+    a, b = (reading.layer[name].value for name in "ab")
+    assert isinstance(a, int) and abs(time.time() - a) < 60
+    assert b in (time.strftime("%Y-%m"), time.strftime("%Y-%m", time.localtime(time.time() - 60)))
+
+
 def test_every_refused_line_is_reported_but_not_what_follows_from_it() -> None:
     reading = read_python("x = open('f')\na = x * 2\nb = lambda: 1\nout_dir = f'{x}'\n", "c.py", KNOWN)
     assert [line.split(":")[1] for line in reading.problems] == ["1", "3"]
