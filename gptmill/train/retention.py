@@ -50,8 +50,8 @@ def keep_best_and_last(run_dir: Path) -> list[Path]:
 
     Two that verify always stay: where the last is also the best, the one before it does.
     """
-    folders = steps(run_dir)[::-1]
-    folders.sort(key=lambda folder: folder != folders[0] and not is_best(run_dir, folder))
+    newest_first = steps(run_dir)[::-1]
+    folders = sorted(newest_first, key=lambda folder: folder != newest_first[0] and not is_best(run_dir, folder))
     removed: list[Path] = []
     good = 0
     for folder in folders:
