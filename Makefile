@@ -49,11 +49,11 @@ install: .venv/installed  ## everything a user needs, in .venv
 test: .venv/dev  ## the whole suite, under 10 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2
 
-check: .venv/dev  ## formatting, lint, types, and which room may import which
+check: .venv/dev  ## formatting, lint, types, the import rule, and every command that other trainers' documents print
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_house.py
+	$(BIN)/python -m pytest tests/test_house.py tests/test_documented_commands.py
 
 wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty folder
 	$(BIN)/python benchmarks/wheel_check.py

@@ -53,7 +53,10 @@ def schedule(
     resolved = load_run(list(argv), STANDALONE if standalone else None)
     config = resolved.config
     machine = detect_machine(config.device, demanded=False)
-    plan = make_plan(config, data=prepared_data(config), machine=machine, origins=resolved.origins)
+    data = prepared_data(config) if config.epochs is not None else None  # else the rate depends on no dataset
+    if config.eval_interval == "epoch":
+        config = config.model_copy(update={"eval_interval": 1})
+    plan = make_plan(config, data=data, machine=machine, origins=resolved.origins)
     if plan.max_iters == 0:
         raise UserError("max_iters=0: a run without steps has no learning rate to draw; set max_iters")
     points = curve(plan)
