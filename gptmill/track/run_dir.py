@@ -6,6 +6,7 @@ out/<run>/config.json  plan.json  metrics.jsonl  checkpoints/  best  source/  to
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -74,10 +75,14 @@ def open_run_dir(
 
 
 def find_run(out_dir: str | Path, explicit: bool) -> Path | None:
-    """The run that --resume goes on with, or None: of several the newest that has not ended, else the newest."""
+    """The run that --resume goes on with, or None: of several the newest that has not ended, else the newest.
+
+    One whose config.json is damaged counts: who reads it says so.
+    """
     base = Path(out_dir)
     try:
-        runs = [path for path in ([base] if explicit else _family(base)) if path.is_dir() and is_run(path)]
+        family = [base] if explicit else [path for path in _family(base) if path == base or not _named_so(path)]
+        runs = [path for path in family if is_run(path) or _was_run(path)]
     except OSError as error:
         raise UserError(f"out_dir={base}: {error.strerror} ({error.filename})") from error
     unfinished = [path for path in runs if finished(path) is None]
@@ -152,10 +157,23 @@ def _used(path: Path) -> bool:
 def _require_run(path: Path, otherwise: str) -> None:
     if is_run(path):
         return
-    if (path / "plan.json").exists() and (path / CONFIG).exists():
+    if _was_run(path):
         says = f"its {CONFIG} is damaged, so nothing here is touched; put it back from a copy, or give another folder"
         raise UserError(f"out_dir={path}: {says}")
     raise UserError(f"out_dir={path}: holds files that are not a run's; {otherwise}")
+
+
+def _named_so(path: Path) -> bool:
+    """Whether a config or an entrance asked for this very name: lm_wikitext-103 is no 103rd lm_wikitext."""
+    try:
+        asked = json.loads((path / CONFIG).read_bytes())["keys"]["out_dir"]
+        return Path(asked["value"]) == path and not asked["origin"].startswith("--")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def _was_run(path: Path) -> bool:
+    return (path / "plan.json").exists() and (path / CONFIG).exists()
 
 
 def _hold(path: Path) -> RunDir:
