@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from gptmill import units
+from gptmill.cli.bar import Bar
+from gptmill.cli.say import say
 from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import dataset_folder
 from gptmill.data.prepare import PrepareReport
 from gptmill.data.prepare import prepare as prepare_text
-from gptmill.data.texts import TextFiles, text_files
+from gptmill.data.remote.place import Place
+from gptmill.data.sources import Source
+from gptmill.data.texts import text_files
+from gptmill.data.tokenizers import what_it_reads
 from gptmill.errors import UserError
 from gptmill.registry import nearest
 
@@ -29,6 +34,9 @@ def prepare(
     tokenizer: str | None = None,
     data_dir: str = "data",
     val_fraction: float | None = None,
+    val_samples: int | None = None,
+    max_samples: int | None = None,
+    num_workers: int | None = None,
     errors: Literal["strict", "replace"] = "strict",
     text_key: str = "text",
     overwrite: bool = False,
@@ -39,17 +47,25 @@ def prepare(
     Parameters
     ----------
     dataset
-        A dataset known by name: python_stdlib.
+        A dataset known by name: python_stdlib, shakespeare, shakespeare_char, wikitext, wikitext-103, openwebtext,
+        fineweb-edu, slimpajama_6b, slimpajama_627b. What is missing is downloaded; a download that stops goes on.
     input
         Files and folders: .jsonl has one document a line, .parquet one a row, every other file is one document.
     name
         Folder under data_dir to write; the dataset's name, or that of the first input.
     tokenizer
-        char, byte, bpe-N (a vocabulary of N learned from this text), gpt2, or a folder with a saved tokenizer.
+        char, byte, bpe-N (a vocabulary of N learned from this text), gpt2, cl100k (gpt4), o200k (gpt4o), or a folder
+        with a saved tokenizer.
     data_dir
         Where datasets are.
     val_fraction
         Share of the text kept for validation; 0.1 unless the dataset says otherwise.
+    val_samples
+        The first so many documents are validation, instead of a share of them.
+    max_samples
+        Take the first so many training documents only; of WikiText, rows.
+    num_workers
+        Processes that encode; one for each core unless said otherwise.
     errors
         What to do with bytes that are not UTF-8: stop, or replace them and count.
     text_key
@@ -61,64 +77,85 @@ def prepare(
     """
     if (dataset is None) == (input is None):
         raise UserError("prepare: give either --dataset NAME or --input FILE_OR_DIR...; try --dataset python_stdlib")
-    name = name or dataset or _name_of((input or [Path()])[0])
+    for flag, count in (("val_samples", val_samples), ("max_samples", max_samples), ("num_workers", num_workers)):
+        if count is not None and count < 1:
+            raise UserError(f"--{flag} {count}: must be at least 1; leave it out for the default")
+    name = name or (folder_name(dataset, max_samples) if dataset else _name_of((input or [Path()])[0]))
     if name.startswith("."):
         raise UserError(f"--name {name}: a dataset's name cannot start with a dot")
-    out = dataset_folder(data_dir, name)
+    request = Request(dataset_folder(data_dir, name), tokenizer, val_fraction, val_samples, max_samples, num_workers)
     if dataset is not None:
-        report = _prepare_corpus(dataset, out, tokenizer, val_fraction, overwrite)
+        report = _prepare_corpus(dataset, data_dir, request, overwrite)
     else:
-        report = _prepare_input(text_files(input or [], errors, text_key), out, tokenizer, val_fraction, overwrite)
+        report = _prepare(text_files(input or [], errors, text_key), request, TOKENIZER, 0.1, overwrite)
     if json:
         print(jsonlib.dumps(report.to_json()))
     else:
         print(_sentence(report))
 
 
-def prepare_known(dataset: str, data_dir: str, tokenizer: str | None) -> PrepareReport:
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; None leaves it to the dataset."""
+
+    out: Path
+    tokenizer: str | None = None
+    val_fraction: float | None = None
+    val_samples: int | None = None
+    max_samples: int | None = None
+    num_workers: int | None = None
+
+
+def folder_name(dataset: str, max_samples: int | None) -> str:
+    """A part of a dataset has a folder of its own, so that it never takes the whole one's place."""
+    return dataset if max_samples is None else f"{dataset}-first-{max_samples}"
+
+
+def prepare_known(dataset: str, data_dir: str, tokenizer: str | None, max_samples: int | None = None) -> PrepareReport:
     """Prepare a dataset known by name, showing progress; reuses it when it is there. ``tokenizer``: None = its own."""
-    return _prepare_corpus(dataset, dataset_folder(data_dir, dataset), tokenizer, None, overwrite=False)
+    out = dataset_folder(data_dir, folder_name(dataset, max_samples))
+    return _prepare_corpus(dataset, data_dir, Request(out, tokenizer, max_samples=max_samples), overwrite=False)
 
 
-def _prepare_corpus(
-    dataset: str, out: Path, tokenizer: str | None, val_fraction: float | None, overwrite: bool
-) -> PrepareReport:
+def _prepare_corpus(dataset: str, data_dir: str, request: Request, overwrite: bool) -> PrepareReport:
     if dataset not in CORPORA:
         raise UserError(
             f"--dataset {dataset}: this version knows {', '.join(CORPORA)}{nearest(dataset, CORPORA)}; "
             f"for text of your own: gptmill prepare --input FILE_OR_DIR --name {dataset}"
         )
     corpus = CORPORA[dataset]
-    fraction = corpus.val_fraction if val_fraction is None else val_fraction
-    with _Progress() as progress:
-        return prepare_text(corpus.open(), out, tokenizer or corpus.tokenizer, fraction, overwrite, progress)
+    if corpus.val_fraction is None and (request.val_fraction, request.val_samples) != (None, None):
+        flag = "val_fraction" if request.val_samples is None else "val_samples"
+        raise UserError(f"--{flag}: {dataset} has a validation text of its own; leave --{flag} out")
+    originals = dataset_folder(data_dir, dataset)  # also for a part of it: fetched once
+    what_it_reads(request.tokenizer or corpus.tokenizer)  # a wrong name shows before a download
+    try:
+        with Bar() as bar:
+            source = corpus.open(Place(originals, bar.download), request.max_samples)
+    except KeyboardInterrupt:
+        say(f"interrupted: what was downloaded is kept in {originals}/.download, the same command goes on from there")
+        raise
+    return _prepare(source, request, corpus.tokenizer, corpus.val_fraction or 0.1, overwrite)
 
 
-def _prepare_input(
-    source: TextFiles, out: Path, tokenizer: str | None, val_fraction: float | None, overwrite: bool
-) -> PrepareReport:
-    fraction = 0.1 if val_fraction is None else val_fraction
-    with _Progress() as progress:
-        return prepare_text(source, out, tokenizer or TOKENIZER, fraction, overwrite, progress)
-
-
-class _Progress:
-    """A bar on stderr while a person is watching; silent otherwise."""
-
-    def __enter__(self) -> _Progress:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bar = Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty(), transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task("encoding", total=None)
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        self._bar.update(self._task, completed=done, total=total)
-
-    def __exit__(self, *failure: object) -> None:
-        self._bar.stop()
+def _prepare(source: Source, request: Request, tokenizer: str, val_fraction: float, overwrite: bool) -> PrepareReport:
+    fraction = val_fraction if request.val_fraction is None else request.val_fraction
+    try:
+        with Bar() as bar:
+            return prepare_text(
+                source,
+                request.out,
+                request.tokenizer or tokenizer,
+                fraction,
+                overwrite,
+                bar.encode,
+                max_samples=request.max_samples,
+                val_samples=request.val_samples,
+                workers=request.num_workers,
+            )
+    except KeyboardInterrupt:
+        say(f"interrupted: {request.out} is as it was before, nothing half-made is left there")
+        raise
 
 
 def _name_of(path: Path) -> str:

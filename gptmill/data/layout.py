@@ -108,6 +108,11 @@ def _single(path: Path) -> SplitFiles:
 
 
 def _sharded(paths: list[Path]) -> SplitFiles:
+    if len(prefixes := {llmc.prefix(path) for path in paths}) > 1:
+        raise DataError(
+            f"{paths[0].parent}: holds shards of {len(prefixes)} datasets ({', '.join(sorted(prefixes))}); "
+            f"put each into a folder of its own"
+        )
     files: list[TokenFile] = []
     flavours: list[llmc.Flavour] = []
     for path in paths:

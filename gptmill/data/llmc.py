@@ -83,6 +83,12 @@ def shard_paths(folder: Path, split: str) -> list[Path]:
     return [folder / name for _, _, name in sorted(found)]
 
 
+def prefix(path: Path) -> str:
+    """What a shard's name begins with: the name of its dataset."""
+    match = NAME.fullmatch(path.name)
+    return match["prefix"] if match else path.name
+
+
 def gaps(paths: list[Path]) -> list[str]:
     """Names of shards that the numbering says should be there: 000002 between 000001 and 000003."""
     missing = []

@@ -6,21 +6,28 @@ The first pass (``survey.py``) measures and fingerprints the text, the second en
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gptmill import units
 from gptmill.data.layout import is_dataset
-from gptmill.data.meta import Meta, dtype_for, read_meta
+from gptmill.data.meta import ITEM_BYTES, Meta, dtype_for, read_meta
+from gptmill.data.sources import FirstAreValidation, FirstDocuments, Source
 from gptmill.data.staging import publish, staging
 from gptmill.data.survey import Fingerprint, Splitter, Survey, survey
-from gptmill.data.texts import TextFiles
 from gptmill.data.tokenizers import Tokenizer, make_tokenizer, what_it_reads
 from gptmill.errors import DataError, UserError
 
-BATCH_CHARS = 4 * 2**20  # text encoded at once; bounds memory and keeps the threads busy
+if TYPE_CHECKING:
+    from gptmill.data.encoder import Batch
+
+BATCH_CHARS = 2**20  # text encoded at once, by one process
+FEW_CHARS = 12 * 2**20  # encoded by this process alone: others need most of a second to start
+SPARE = 1.1  # room on disk for files larger than the first batch lets expect
 Progress = Callable[[int, int], None]
 
 
@@ -56,18 +63,26 @@ class PrepareReport:
 
 
 def prepare(
-    source: TextFiles,
+    source: Source,
     out: Path,
     tokenizer_name: str,
     val_fraction: float = 0.1,
     overwrite: bool = False,
     progress: Progress | None = None,
+    *,
+    max_samples: int | None = None,
+    val_samples: int | None = None,
+    workers: int | None = None,
 ) -> PrepareReport:
     """Encode a text into ``out/{train,val}.bin`` with meta.json and the tokenizer beside them.
 
     Args:
-        tokenizer_name: char, byte, bpe-N, gpt2, or a folder with a saved tokenizer.
+        tokenizer_name: char, byte, bpe-N, gpt2, cl100k, o200k, or a folder with a saved tokenizer.
+        val_fraction: share of validation; without effect where the source or val_samples says what is validation.
         progress: called with (characters done, characters in all).
+        max_samples: only so many training documents, the first ones.
+        val_samples: the first so many documents are validation.
+        workers: processes that encode; None = one for each core, where there is enough text for them.
 
     Raises:
         UserError: the request makes no sense, or ``out`` holds another dataset and overwrite is off.
@@ -77,13 +92,14 @@ def prepare(
     if not 0 < val_fraction < 1:
         raise UserError(f"val_fraction={val_fraction}: must be between 0 and 1 (exclusive); try 0.1")
     reads = what_it_reads(tokenizer_name)
+    source, chosen = _chosen(source, val_fraction, max_samples, val_samples)
     known = make_tokenizer(tokenizer_name) if reads == "nothing" else None
     with staging(out) as aside:
         found = survey(source, reads)
         if not found.characters:
             raise DataError(f"{source.description}: holds no text")
         options = {
-            "val_fraction": val_fraction,
+            **chosen,
             "replaced": source.replaced,
             "tokenizer_sha256": _fingerprint(known, aside) if known else None,
         }
@@ -96,7 +112,11 @@ def prepare(
                     f"{out}: holds another dataset already; --overwrite replaces it, --name NAME keeps both"
                 )
             tokenizer = known or _learned(tokenizer_name, reads, found, val_fraction)
-            meta = _write(source, aside, tokenizer, found, options, progress)
+            if workers is None:
+                from gptmill.data.encoder import cores
+
+                workers = cores() if found.characters > FEW_CHARS else 1
+            meta = _write(source, aside, tokenizer, found, val_fraction, options, workers, progress)
             publish(aside)
     assert meta is not None
     return PrepareReport(
@@ -118,19 +138,37 @@ def prepare(
     )
 
 
+def _chosen(
+    source: Source, val_fraction: float, max_samples: int | None, val_samples: int | None
+) -> tuple[Source, dict[str, Any]]:
+    """The documents asked for, and how they are asked for, as meta.json keeps it."""
+    chosen: dict[str, Any] = {"val_fraction": None if source.own_split or val_samples else val_fraction}
+    if val_samples is not None:
+        source = FirstAreValidation(source, val_samples)
+        chosen["val_samples"] = val_samples
+    if max_samples is not None:
+        if not source.one_text:  # there, rows are counted where they are read
+            source = FirstDocuments(source, max_samples, val_fraction)
+        chosen["max_samples"] = max_samples
+    return source, chosen
+
+
 def _write(
-    source: TextFiles,
+    source: Source,
     aside: Path,
     tokenizer: Tokenizer,
     found: Survey,
+    val_fraction: float,
     options: dict[str, Any],
+    workers: int,
     progress: Progress | None,
 ) -> Meta:
     """The second pass: every member of the dataset into the staging folder."""
-    import numpy as np
-
+    from gptmill.data.encoder import encoded
     from gptmill.data.shards import SplitWriter
 
+    (aside / "tokenizer").mkdir()
+    tokenizer.save(aside / "tokenizer")
     dtype = dtype_for(tokenizer.vocab_size)
     seen = Fingerprint()
     done = 0
@@ -138,18 +176,14 @@ def _write(
         SplitWriter(aside / "train.bin", dtype, tokenizer.vocab_size) as train,
         SplitWriter(aside / "val.bin", dtype, tokenizer.vocab_size) as val,
     ):
-        splitter = Splitter(found, options["val_fraction"])
-        for batch in _batches(source, splitter, seen, tokenizer.end_of_text is None and found.documents > 1):
-            encoded = tokenizer.encode_batch([text for _, text, _ in batch])
-            for writer, split in ((train, "train"), (val, "val")):
-                parts = []
-                for (where, _, last), ids in zip(batch, encoded):
-                    if where == split:
-                        parts.append(ids)
-                        if last and tokenizer.end_of_text is not None and found.documents > 1:
-                            parts.append(np.array([tokenizer.end_of_text], dtype=np.uint32))
-                writer.append(np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint32))
-            done += sum(len(text) for _, text, _ in batch)
+        batches = _batches(source, Splitter(found, val_fraction), seen, found, tokenizer.end_of_text is None)
+        for batch, train_ids, val_ids in encoded(batches, tokenizer, aside / "tokenizer", workers):
+            if not done:
+                per_character = (len(train_ids) + len(val_ids)) * ITEM_BYTES[dtype] / max(1, batch.characters)
+                _check_room(aside, per_character * found.characters)
+            train.append(train_ids)
+            val.append(val_ids)
+            done += batch.characters
             if progress:
                 progress(min(done, found.characters), found.characters)
         splits = train.finish(), val.finish()
@@ -158,29 +192,45 @@ def _write(
     if not all(split.tokens for split in splits):
         raise DataError(f"{source.description}: too short to have a training and a validation part; add text")
     meta = Meta(tokenizer.name, tokenizer.vocab_size, dtype, *splits, source.description, found.sha256, options)
-    (aside / "tokenizer").mkdir()
-    tokenizer.save(aside / "tokenizer")
     (aside / "meta.json").write_text(meta.dumps(), encoding="utf-8")
     return meta
 
 
+def _check_room(aside: Path, expected: float) -> None:
+    """Raises UserError before hours of work end at a full disk."""
+    free = shutil.disk_usage(aside).free
+    if expected * SPARE > free:
+        raise UserError(
+            f"{aside.parent}: the token files will need about {units.size(expected)} and {units.size(free)} are free; "
+            f"free space or choose --data_dir"
+        )
+
+
 def _batches(
-    source: TextFiles, splitter: Splitter, seen: Fingerprint, break_lines: bool
-) -> Iterator[list[tuple[str, str, bool]]]:
-    """(split, text, ends a document) in order, about BATCH_CHARS characters at a time."""
-    batch: list[tuple[str, str, bool]] = []
-    size = 0
+    source: Source, splitter: Splitter, seen: Fingerprint, found: Survey, break_lines: bool
+) -> Iterator[Batch]:
+    """The text in order, about BATCH_CHARS characters at a time.
+
+    Args:
+        break_lines: the tokenizer has no end-of-text, so a line break keeps documents apart.
+    """
+    from gptmill.data.encoder import ENDS, VALIDATION, Batch
+
+    apart = found.documents > 1 and not source.one_text
+    batch, size = Batch(), 0
     for piece in source.pieces():
         seen.add(piece)
         for split, text in splitter.parts(piece):
-            if break_lines and piece.last and not text.endswith("\n"):
-                text += "\n"  # the tokenizer has no end-of-text: a line break keeps documents apart
-            batch.append((split, text, piece.last))
+            ends = apart and piece.last
+            if ends and break_lines and not text.endswith("\n"):
+                text += "\n"
+            batch.texts.append(text)
+            batch.marks.append(VALIDATION * (split == "val") + ENDS * (ends and not break_lines))
             size += len(text)
         if size >= BATCH_CHARS:
             yield batch
-            batch, size = [], 0
-    if batch:
+            batch, size = Batch(), 0
+    if batch.texts:
         yield batch
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import heapq
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gptmill.data.texts import Piece, TextFiles
+from gptmill.data.texts import Piece
+
+if TYPE_CHECKING:
+    from gptmill.data.sources import Source
 
 SAMPLE_CHARS = 8 * 2**20  # a BPE vocabulary learned from more differs little and takes seconds longer
 
@@ -45,7 +49,7 @@ class Survey:
     highest: str
 
 
-def survey(source: TextFiles, reads: str) -> Survey:
+def survey(source: Source, reads: str) -> Survey:
     """Args: reads: what the tokenizer wants to see: 'all', a 'sample' or 'nothing'."""
     fingerprint = Fingerprint()
     documents = characters = sampled = 0
@@ -94,6 +98,8 @@ class Splitter:
 
     def parts(self, piece: Piece) -> list[tuple[str, str]]:
         """The piece as (split, text) pairs: one, or two where the cut goes through it."""
+        if piece.split:
+            return [(piece.split, piece.text)]
         if self._found.documents > 1:
             return [("val" if self._is_val(piece.key) else "train", piece.text)]
         left = max(0, self._cut - piece.start)

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from gptmill.data import parquet
+from gptmill.data.packed import unpacked
 from gptmill.data.pieces import PIECE_CHARS, cut
 from gptmill.errors import DataError, UserError
 
 READ_BYTES = 2**20
 LONGEST_LINE = 64 * 2**20  # [bytes] of one JSON line or Parquet row, which are in memory whole
 PARQUET = ".parquet"
+JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Piece:
         key: the document's; with the seedless hash of it, a document is always in the same split.
         start: characters of the document before this piece.
         last: the document ends here.
+        split: 'train' or 'val' where the source decides; empty leaves it to the hash of the key.
     """
 
     text: str
     key: str
     start: int
     last: bool
+    split: str = ""
 
 
 class TextFiles:
@@ -47,9 +51,12 @@ class TextFiles:
         text_key: the key of a JSON line and the column of a Parquet file that hold the text.
     """
 
+    own_split = False  # which documents are validation is not said by the files
+    one_text = False  # the documents are texts of their own
+
     def __init__(
         self,
-        files: list[tuple[Path, str]],
+        files: Iterable[tuple[Path, str]],
         description: str,
         errors: str = "strict",
         skipped: int = 0,
@@ -73,12 +80,26 @@ class TextFiles:
         for path, key in self._files:
             try:
                 with path.open("rb") as file:
-                    if path.suffix == ".jsonl":
-                        yield from self._jsonl(file, path, key)
+                    if path.name.endswith(JSON_LINES):
+                        yield from self._jsonl(unpacked(file, path), path, key)
                     elif path.suffix == PARQUET:
                         yield from self._parquet(file, path, key)
                     else:
-                        yield from _as_pieces(self._decoded(file, path), key)
+                        yield from as_pieces(self._decoded(file, path), key)
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+    def rows(self) -> Iterator[str]:
+        """The rows of .parquet files and the lines of others, in order, blank ones included; nulls count as blank."""
+        self.replaced = self.nulls = 0
+        for path, _ in self._files:
+            try:
+                with path.open("rb") as file:
+                    if path.suffix == PARQUET:
+                        for row, raw in parquet.rows(file, path, self._text_key):
+                            yield self._utf8(raw, f"{path}: row {row}", "text") if raw else ""
+                    else:
+                        yield from _lines(self._decoded(file, path))
             except OSError as error:
                 raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
@@ -107,7 +128,7 @@ class TextFiles:
 
     def _jsonl(self, file: BinaryIO, path: Path, key: str) -> Iterator[Piece]:
         number = 0
-        while raw := file.readline(LONGEST_LINE + 1):
+        while raw := _line(file, path):
             number += 1
             where = f"{path}:{number}"
             if len(raw) > LONGEST_LINE:
@@ -117,7 +138,7 @@ class TextFiles:
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             if raw.strip():
-                yield from _as_pieces(iter([self._document(raw, where)]), f"{key}:{number}")
+                yield from as_pieces(iter([self._document(raw, where)]), f"{key}:{number}")
 
     def _parquet(self, file: BinaryIO, path: Path, key: str) -> Iterator[Piece]:
         for row, raw in parquet.rows(file, path, self._text_key):
@@ -127,7 +148,7 @@ class TextFiles:
                 continue
             if len(raw) > LONGEST_LINE:
                 raise DataError(f"{where}: longer than {LONGEST_LINE >> 20} MiB; split it into several documents")
-            yield from _as_pieces(iter([self._utf8(raw, where, "text")]), f"{key}:{row}")
+            yield from as_pieces(iter([self._utf8(raw, where, "text")]), f"{key}:{row}")
 
     def _utf8(self, raw: bytes, where: str, what: str) -> str:
         try:
@@ -190,7 +211,23 @@ def text_files(paths: list[Path], errors: str = "strict", text_key: str = "text"
     return TextFiles([(path, str(index)) for index, path in enumerate(found)], names, errors, skipped, text_key)
 
 
-def _as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
+class Numbered(Iterable[tuple[Path, str]]):
+    """Paths, which may be fetched only when they are reached, and their numbers as keys."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[tuple[Path, str]]:
+        return ((path, str(number)) for number, path in enumerate(self._paths))
+
+
+def numbered(paths: Iterable[Path], description: str = "") -> TextFiles:
+    """The documents of a corpus's files, in that order."""
+    return TextFiles(Numbered(paths), description)
+
+
+def as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
+    """Texts that follow on each other, as the pieces of one document."""
     rest, start = "", 0
     for text in texts:
         rest += text
@@ -204,8 +241,24 @@ def _as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
         yield Piece(rest, key, start, last=True)
 
 
+def _lines(texts: Iterator[str]) -> Iterator[str]:
+    rest = ""
+    for text in texts:
+        *whole, rest = (rest + text).split("\n")
+        yield from (f"{line}\n" for line in whole)
+    if rest:
+        yield rest
+
+
+def _line(file: BinaryIO, path: Path) -> bytes:
+    try:
+        return file.readline(LONGEST_LINE + 1)
+    except EOFError as error:
+        raise DataError(f"{path}: {error}; copy or download it again") from None
+
+
 def _is_binary(path: Path) -> bool:
-    if path.suffix == PARQUET:
+    if path.suffix == PARQUET or path.name.endswith(JSON_LINES):
         return False
     try:
         with path.open("rb") as file:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from gptmill.data.corpora import python_stdlib
+from gptmill.data.corpora import (  # noqa: F401  each joins CORPORA
+    fineweb_edu,
+    openwebtext,
+    python_stdlib,
+    shakespeare,
+    slimpajama,
+    wikitext,
+)
 from gptmill.data.corpora.base import CORPORA, Corpus
 
-__all__ = ["CORPORA", "Corpus", "python_stdlib"]
+__all__ = ["CORPORA", "Corpus"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gptmill.data.texts import TextFiles
+from gptmill.data.remote.place import Place
+from gptmill.data.sources import Source
 from gptmill.registry import Registry
 
 
@@ -15,13 +16,16 @@ class Corpus:
 
     Args:
         source: where its text comes from and under which licence, for people.
-        open: finds the text; called only when preparing.
+        val_fraction: None where the dataset has a validation text of its own.
+        open: finds the text, downloading what is missing; the number is ``max_samples``, for a text without documents.
+        on_demand: small enough to be fetched by ``train`` itself.
     """
 
     source: str
     tokenizer: str
-    val_fraction: float
-    open: Callable[[], TextFiles]
+    val_fraction: float | None
+    open: Callable[[Place, int | None], Source]
+    on_demand: bool = False
 
 
 CORPORA: Registry[Corpus] = Registry("dataset")

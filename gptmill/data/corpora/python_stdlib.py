@@ -51,6 +51,7 @@ CORPORA.register("python_stdlib")(
         source="source files of the Python standard library of this machine (PSF License)",
         tokenizer="bpe-2048",
         val_fraction=0.1,
-        open=stdlib_files,
+        open=lambda place, max_samples: stdlib_files(),
+        on_demand=True,
     )
 )
