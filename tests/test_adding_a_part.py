@@ -29,9 +29,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     norms, schema = folder / "gptmill/model/norms.py", folder / "gptmill/config/schema.py"
-    norms.write_text(
-        f"{norms.read_text()}\n\n{CLASS}".replace("import torch.nn.f", "import torch\nimport torch.nn.f", 1)
-    )
+    norms.write_text(f"{norms.read_text()}\n\n{CLASS}")
     word = 'Normalization = Literal["layernorm", '
     assert word in schema.read_text()
     schema.write_text(schema.read_text().replace(word, word + '"dyt", '))
@@ -116,9 +114,39 @@ def test_a_module_that_cannot_be_imported_is_one_line(tmp_path: Path, text: str 
     assert done.code == 2 and re.fullmatch(rf"error: --import my_parts: [^\n]*{says}[^\n]*\n", done.err), done.err
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("def __init__(self, dim): super().__init__()", r"TypeError: .*unexpected keyword argument 'eps'"),
+        ("def forward(self, x): return x.no_such_thing()", r"AttributeError: .*no_such_thing"),
+        ("def forward(self, x): return x[..., 1:]", r"RuntimeError: .*shape"),
+        ("def forward(self, x): return x - x.mean(1, keepdim=True)", "lets a token see later ones"),
+        ("def forward(self, x): return x / 0.0", "are not numbers"),
+    ],
+)
+def test_a_part_that_does_not_work_is_one_line_before_anything_runs(tmp_path: Path, body: str, says: str) -> None:
+    init = "" if "__init__" in body else "    def __init__(self, dim, *, eps, bias): super().__init__()\n"
+    (tmp_path / "my_parts.py").write_text(
+        f'{HEADER}\n\n@NORMS.register("mine")\nclass Mine(nn.Module):\n{init}    {body}\n'
+    )
+    done = gptmill(tmp_path, "plan", "--import", "my_parts", "--normalization=mine")
+    assert done.code == 2, done.out
+    assert re.fullmatch(rf"error: --import: normalization=mine fails in a small model: [^\n]*{says}[^\n]*\n", done.err)
+
+
+def test_a_name_reserved_for_later_can_be_ones_own_part(tmp_path: Path) -> None:
+    (tmp_path / "my_parts.py").write_text(
+        "import torch\nfrom gptmill.optim.optimizers import OPTIMIZERS\n"
+        "OPTIMIZERS.register('sgd')(lambda model, plan: torch.optim.SGD(model.parameters(), lr=0.1))\n"
+    )
+    assert "sgd: up to" in gptmill(tmp_path, "plan", "--import=my_parts", "--optimizer=sgd").out
+
+
 def test_a_part_without_reset_parameters_is_refused_instead_of_trained_from_garbage(tmp_path: Path) -> None:
     prepare_tiny(tmp_path)
     forgetful = re.sub(r"    def reset_parameters.*?(?=    def forward)", "", CLASS, flags=re.DOTALL)
     (tmp_path / "my_parts.py").write_text(f"{HEADER}\n\n{forgetful}")
     done = gptmill(tmp_path, *TRAIN, "--import", "my_parts", "--out_dir=run")
-    assert done.code == 2 and "DynamicTanh has weights and no reset_parameters()" in done.err
+    assert (
+        done.code == 2 and done.err.count("\n") == 1 and "DynamicTanh has weights and no reset_parameters()" in done.err
+    )

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from gptmill.cli.runs import GPT2_VOCABULARIES, vocabulary
 from gptmill.units import count, duration
 
 
@@ -24,6 +25,9 @@ def closing(result: dict[str, Any]) -> str:
         speed = f"median step {result['tokens_per_second']:,.0f} tokens/s"
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     lines.append(f"run folder {result['run_dir']}")
-    if Path(result["run_dir"], "checkpoints").is_dir():
+    run_dir = Path(result["run_dir"])
+    if (run_dir / "checkpoints").is_dir() and (
+        (run_dir / "tokenizer").is_dir() or vocabulary(run_dir) in GPT2_VOCABULARIES
+    ):
         lines.append(f"try it     gptmill sample --run {shlex.quote(result['run_dir'])}")
     return "\n".join(lines)

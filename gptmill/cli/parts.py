@@ -7,18 +7,20 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from typing import TYPE_CHECKING, Annotated, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from cyclopts import Parameter
 
 from gptmill.config.schema import Config
 from gptmill.errors import UserError
+from gptmill.shapes import Counts, ModelShape
 
 if TYPE_CHECKING:
     from gptmill.plan.types import Plan
-    from gptmill.shapes import Counts, ModelShape
     from gptmill.train.state import TrainState
 
+TINY = ModelShape(n_layer=1, n_head=2, n_embd=16, block_size=8, vocab_size=32, ffn_dim=32)
 LOOKED = "modules of this folder and installed ones can be named"
 Import = Annotated[list[str] | None, Parameter(name="--import", negative="")]
 
@@ -37,6 +39,9 @@ def import_parts(modules: list[str] | None) -> dict[str, tuple[str, ...]]:
     if "" not in sys.path:
         sys.path.insert(0, "")
     for name in modules:
+        if name.endswith(".py") or not all(word.isidentifier() for word in name.split(".")):
+            stem = name.removesuffix(".py").split("/")[-1]
+            raise UserError(f"--import {name}: takes a module's name, not a file's; try --import {stem}")
         try:
             importlib.import_module(name)
         except (Exception, SystemExit) as error:  # whatever a module does when it is imported
@@ -56,7 +61,25 @@ def import_parts(modules: list[str] | None) -> dict[str, tuple[str, ...]]:
     for registry in (NORMS, POSITIONS, FEEDFORWARDS, ACTIVATIONS, ATTENTION, OPTIMIZERS, SCHEDULES):
         listed = get_args(Config.model_fields[registry.kind].annotation)
         found[registry.kind] = tuple(name for name in registry if name not in listed)
+        if registry in (NORMS, POSITIONS, FEEDFORWARDS, ACTIVATIONS, ATTENTION):
+            for name in found[registry.kind]:
+                _try_out(registry.kind, name)
     return found
+
+
+def _try_out(kind: str, name: str) -> None:
+    """Raise UserError when a small model with the part does not work: better here than an hour into a run."""
+    from gptmill.model.probe import probe
+
+    part: dict[str, Any] = {kind: name}
+    try:
+        probe(replace(TINY, **part))
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if isinstance(error, UserError) else f" ({place.filename}:{place.lineno})"
+        says = str(error).split("\n")[0]
+        what = says if isinstance(error, UserError) else f"{type(error).__name__}: {says}{where}"
+        raise UserError(f"--import: {kind}={name} fails in a small model: {what}") from None
 
 
 def trace_model(shape: ModelShape) -> Counts:

@@ -22,6 +22,7 @@ from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.plan import make_plan, plan_json
 from gptmill.plan.types import Advice, DataFacts, Plan
+from gptmill.shapes import ModelShape
 from gptmill.units import count, flops, size
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -34,6 +35,8 @@ def plan(
     gpus: int = 1,
     json: Flag = False,
     breakdown: Flag = False,
+    explain: Flag = False,
+    overwrite: Flag = False,
     import_: Import = None,
 ) -> None:
     """Say what `gptmill train` with the same arguments would do, and run nothing.
@@ -48,12 +51,21 @@ def plan(
         Print one JSON object instead of a page.
     breakdown
         Print where the model's parameters and FLOPs are, with a formula for each, instead of a page.
+    explain
+        Print every setting and where it came from, instead of a page.
+    overwrite
+        Changes nothing here; so that a line for train can be planned as it is.
     import_
         A Python module with parts of your own, registered when it is imported.
     """
     if gpus < 1:
         raise UserError(f"--gpus={gpus}: must be at least 1")
     resolved = load(list(argv), parts=import_parts(import_))
+    if explain:
+        from gptmill.cli.explain import explain as settings
+
+        settings(resolved)
+        return
     config = resolved.config
     data = prepared_data(config)
     if data is None and config.tokenizer is None and config.dataset in CORPORA:
@@ -118,7 +130,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
     return {
         "model": [
             p.architecture,
-            f"{s.n_layer} layers, {s.n_head} heads of {s.head_dim}, width {s.n_embd:,}, {kind} {s.ffn_dim:,} wide",
+            f"{s.n_layer} layers, {s.n_head} heads of {s.head_dim}{_groups(s)}, width {s.n_embd:,}, {kind} {s.ffn_dim:,} wide",
             f"{s.norm_position}-{s.normalization}, {s.position_encoding}, {'biases' if s.bias else 'no biases'}, {tied}",
             f"context {s.block_size:,} tokens, vocabulary {s.vocab_size:,}, dropout {s.dropout:g}",
             f"{p.params:,} parameters, {p.params_non_embedding:,} without positions",
@@ -175,10 +187,17 @@ def _epoch_steps(p: Plan) -> int:
     return steps_for_epochs(1, windows_per_epoch(p.train_tokens, p.shape.block_size), p.effective_batch_size)
 
 
+def _groups(s: ModelShape) -> str:
+    return f" on {s.n_kv_head} of keys and values" if s.n_kv_head < s.n_head else ""
+
+
 def _rate(p: Plan) -> str:
     warmup = f"up to {p.learning_rate:g} in {p.warmup_iters:,} steps" if p.warmup_iters else f"{p.learning_rate:g}"
     if p.schedule == "constant":
         return f"{p.optimizer}: {warmup}, then constant"
+    if p.schedule == "wsd":
+        start = max(p.warmup_iters, round(p.lr_decay_iters * (1 - p.decay_fraction)))
+        return f"{p.optimizer}: {warmup}, stable, from step {start:,} down to {p.min_lr:g} at step {p.lr_decay_iters:,}"
     return f"{p.optimizer}: {warmup}, {p.schedule} down to {p.min_lr:g} at step {p.lr_decay_iters:,}"
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 from pathlib import Path
 
 from gptmill.cli.say import say
-from gptmill.data.tokenizers import Tokenizer, load_tokenizer
+from gptmill.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from gptmill.errors import CheckpointError, UserError
+
+GPT2_VOCABULARIES = range(50_257, 50_305)  # as it is, or rounded up to a multiple of 64
 
 
 def find_run(name: str | None) -> Path:
@@ -26,10 +29,28 @@ def find_run(name: str | None) -> Path:
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of the data that the run was trained on."""
-    if not (folder / "tokenizer").is_dir():
-        raise UserError(f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text")
-    return load_tokenizer(folder / "tokenizer")
+    """The tokenizer of the data that the run was trained on; GPT-2's where only the vocabulary's size speaks for it.
+
+    Raises:
+        UserError: nothing says what the ids mean.
+    """
+    if (folder / "tokenizer").is_dir():
+        return load_tokenizer(folder / "tokenizer")
+    if vocabulary(folder) in GPT2_VOCABULARIES:
+        say(f"{folder}: its dataset came without a tokenizer; taking GPT-2's, as nanoGPT does")
+        return make_tokenizer("gpt2")
+    raise UserError(
+        f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text; put the text, as "
+        "input.txt, beside train.bin before training (nanoGPT's characters), or use gptmill prepare"
+    )
+
+
+def vocabulary(folder: Path) -> int | None:
+    """vocab_size of the run's model; None when plan.json does not tell."""
+    try:
+        return int(json.loads((folder / "plan.json").read_bytes())["shape"]["vocab_size"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def hint_at_newer(folder: Path) -> None:

@@ -105,7 +105,7 @@ def fit(
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
     from gptmill.cli.samples import SampleRecorder
-    from gptmill.data.baseline import unigram_entropy
+    from gptmill.data.baseline import unigram_loss
     from gptmill.data.batches import Batches, fixed_batches
     from gptmill.data.shards import open_tokens
     from gptmill.parallel.single import Single
@@ -143,7 +143,7 @@ def fit(
         run_dir.path,
         params=plan.params,
         flops_per_token=plan.flops_per_token,
-        unigram_entropy=unigram_entropy(windows["val"][:, 1:]),
+        unigram_entropy=unigram_loss(splits["train"], windows["val"][:, 1:], plan.shape),
         weights_sha256=lambda: result_sha256(run_dir.path, state, plan),
         peak_memory=lambda: peak_memory(plan.device) or peak_host_memory(),
     )

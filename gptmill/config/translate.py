@@ -90,7 +90,7 @@ class Translation:
         if word in aliases.SAME_VALUE.get(key, {}):
             value, why = aliases.SAME_VALUE[key][word]
             self.notices.append(f"{blame(origin, key, word)} means {key}={value}: {why}")
-        elif word in later.VALUES.get(key, {}):
+        elif word in later.VALUES.get(key, {}) and word not in self.parts.get(key, ()):
             if key in self.decided:
                 return None
             self.bad.add(key)

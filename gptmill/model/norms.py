@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from gptmill.registry import Registry
@@ -41,4 +41,4 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         # with a gain of another dtype torch falls back to a slow, unfused kernel
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+        return torch.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)

@@ -53,13 +53,13 @@ def linear(step: int, plan: Plan) -> float:
 def wsd(step: int, plan: Plan) -> float:
     """Warmup, stable, decay: the peak rate until the last ``decay_fraction`` of lr_decay_iters, then down to min_lr.
 
-    The decay is 1 - sqrt, steep at first. A run can be prolonged from any step before it.
+    The decay is 1 - sqrt, steep at first; it begins after warmup at the earliest. A run can be prolonged from any step before it.
 
     Source: Hu et al. 2024, MiniCPM, arXiv:2404.06395; the form of the decay and its 20%: Haegele et al. 2024,
     arXiv:2405.18392.
     """
-    length = plan.decay_fraction * plan.lr_decay_iters
-    behind = min(1.0, max(0.0, (step - (plan.lr_decay_iters - length)) / length))
+    length = min(plan.decay_fraction * plan.lr_decay_iters, plan.lr_decay_iters - plan.warmup_iters)
+    behind = min(1.0, max(0.0, (step - (plan.lr_decay_iters - length)) / length)) if length > 0 else 1.0
     return plan.learning_rate + math.sqrt(behind) * (plan.min_lr - plan.learning_rate)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gptmill.config.schema import Config
 from gptmill.plan.flops import has_closed_form, members
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
-from gptmill.plan.shape import expected_vocab_size
+from gptmill.plan.shape import expected_vocab_size, how_to_prepare
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.registry import Registry
 from gptmill.units import count
@@ -54,12 +54,11 @@ def warning(key: str, says: str, because: str, try_: str) -> Advice:
 def dataset_not_prepared(run: Situation) -> Advice | None:
     if run.data is not None:
         return None
-    name = run.config.dataset
     return note(
         "dataset",
-        f"{name} is not prepared",
+        f"{run.config.dataset} is not prepared",
         "epochs cannot be counted",
-        f"gptmill prepare --input FILE_OR_DIR --name {name}",
+        how_to_prepare(run.config),
     )
 
 
@@ -75,7 +74,7 @@ def vocabulary_assumed(run: Situation) -> Advice | None:
         f"tokenizer {tokenizer} has not met the text yet"
         if expected
         else "no meta.json names the tokenizer; this is GPT-2's",
-        f"gptmill prepare --input FILE_OR_DIR --name {run.config.dataset}, or vocab_size=N",
+        f"{how_to_prepare(run.config)}; or vocab_size=N",
     )
 
 
@@ -134,9 +133,12 @@ def part_without_effect(run: Situation) -> Advice | None:
     if shape.position_encoding != "rope" and config.rope_theta != default["rope_theta"].default:
         says = "there is nothing to rotate without rope"
         return note("rope_theta", f"{config.rope_theta:g} is not used", says, "position_encoding=rope")
-    if shape.sliding_window >= shape.block_size:
+    if config.sliding_window != "off" and config.sliding_window >= shape.block_size:
         says = f"a token has at most block_size={shape.block_size} to see"
-        return note("sliding_window", f"{shape.sliding_window:,} hides nothing", says, "a smaller window, or off")
+        return note("sliding_window", f"{config.sliding_window:,} hides nothing", says, "a smaller window, or off")
+    if config.decay_fraction != default["decay_fraction"].default and config.schedule != "wsd":
+        says = f"{config.schedule} decays over the whole run"
+        return note("decay_fraction", f"{config.decay_fraction:g} is not used", says, "schedule=wsd")
     return None
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError
+from gptmill.plan.shape import how_to_prepare
 from gptmill.plan.types import NEW_TEXT
 
 
@@ -71,7 +72,7 @@ def _length(config: Config, windows: int | None, effective_batch_size: int, prob
         )
     elif config.epochs is not None:
         if windows is None:
-            raise _not_prepared(f"epochs={config.epochs:g}", config.dataset, "max_iters")
+            raise _not_prepared(f"epochs={config.epochs:g}", config, "max_iters")
         return steps_for_epochs(config.epochs, windows, effective_batch_size)
     elif config.max_tokens is not None:
         tokens_per_iter = effective_batch_size * config.block_size
@@ -89,14 +90,14 @@ def _eval_interval(config: Config, windows: int | None, effective_batch_size: in
     if config.eval_interval != "epoch":
         return config.eval_interval
     if windows is None:
-        raise _not_prepared("eval_interval=epoch", config.dataset, "eval_interval in steps")
+        raise _not_prepared("eval_interval=epoch", config, "eval_interval in steps")
     return steps_for_epochs(1, windows, effective_batch_size)
 
 
-def _not_prepared(setting: str, dataset: str, instead: str) -> DataError:
+def _not_prepared(setting: str, config: Config, instead: str) -> DataError:
     return DataError(
-        f"{setting}: how long dataset {dataset} is shows once it is prepared; "
-        f"try gptmill prepare --input FILE_OR_DIR --name {dataset}, or set {instead}"
+        f"{setting}: how long dataset {config.dataset} is shows once it is prepared; "
+        f"try {how_to_prepare(config)}; or set {instead}"
     )
 
 

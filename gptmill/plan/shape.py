@@ -44,14 +44,26 @@ def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> Mo
         attention_backend=settle_attention(config, machine),
         n_kv_head=config.n_kv_head or config.n_head,
         qk_norm=config.qk_norm,
-        sliding_window=0 if config.sliding_window == "off" else config.sliding_window,
+        sliding_window=_window(config),
     )
+
+
+def _window(config: Config) -> int:
+    """0 = off, also for a window that hides nothing."""
+    window = 0 if config.sliding_window == "off" else config.sliding_window
+    return window if window < config.block_size else 0
 
 
 def expected_vocab_size(tokenizer: str | None) -> int | None:
     """Ids of a tokenizer that has not met its text yet; None for char, which depends on the text, and for no name."""
     kind, _, size = (tokenizer or "").partition("-")
     return int(size) if kind == "bpe" else FIXED_VOCAB_SIZES.get(kind)
+
+
+def how_to_prepare(config: Config) -> str:
+    """The commands for a dataset that is not there, known by name or the user's own."""
+    name = f"{config.dataset} --data_dir {config.data_dir}" if config.data_dir != "data" else config.dataset
+    return f"gptmill prepare --dataset {name}, or with text of your own --input FILE_OR_DIR --name {name}"
 
 
 def check_data(config: Config, data: DataFacts | None) -> None:

@@ -37,7 +37,7 @@ class Summary:
     """Folds events into one dict; starts from what metrics.jsonl already tells of earlier processes.
 
     Args:
-        unigram_entropy: of the validation tokens [nats/token]; a model that learns gets below it.
+        unigram_entropy: loss on the validation tokens by token frequencies alone [nats/token]; a model that learns beats it.
         weights_sha256: called when the summary is asked for.
         peak_memory: bytes; the device's where there is one, else the process's.
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gptmill.cli import batches
+from gptmill.cli.sampling import batches
 from gptmill.cli.main import main
 from tests.cli.run import SMALL
 

@@ -38,6 +38,9 @@ def test_wsd_holds_the_peak_and_then_falls_as_one_minus_sqrt() -> None:
     assert lr_at(85, plan) == pytest.approx(0.55)  # a quarter of the decay: 1 - sqrt(1/4) of the way is left
     assert lr_at(93, plan) == pytest.approx(0.1 + 0.9 * (1 - (13 / 20) ** 0.5))
     assert lr_at(100, plan) == lr_at(1000, plan) == pytest.approx(0.1)
+    long = small_plan(schedule="wsd", learning_rate=1.0, min_lr=0.0, warmup_iters=90, max_iters=100, decay_fraction=0.5)
+    assert lr_at(90, long) == 1.0 and lr_at(89, long) > 0.9  # no cliff where warmup ends within the decay
+    assert lr_at(100, long) == 0.0
     whole = small_plan(schedule="wsd", learning_rate=1.0, min_lr=0.0, warmup_iters=0, max_iters=100, decay_fraction=1.0)
     assert lr_at(25, whole) == pytest.approx(0.5)
 

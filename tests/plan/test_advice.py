@@ -28,7 +28,7 @@ class Case:
 
 CASES = {
     "dataset_not_prepared": Case(
-        "dataset", {}, {}, "gptmill prepare --input FILE_OR_DIR --name openwebtext", facts=None
+        "dataset", {}, {}, "gptmill prepare --dataset openwebtext, or", facts=None
     ),
     "vocabulary_assumed": Case("vocab_size", {}, {}, "gptmill prepare", facts=data(vocab_size=None)),
     "vocabulary_unaligned": Case("vocab_size", {"vocab_size": 50257}, {"vocab_size": 50304}, "vocab_size=50304"),

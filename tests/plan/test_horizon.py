@@ -75,7 +75,7 @@ def test_epochs_beat_the_default_length() -> None:
 
 
 def test_epochs_without_data_say_how_to_prepare_it() -> None:
-    with pytest.raises(DataError, match=r"epochs=2: .* gptmill prepare --input FILE_OR_DIR --name openwebtext"):
+    with pytest.raises(DataError, match=r"epochs=2: .* gptmill prepare --dataset openwebtext"):
         settle(windows=None, epochs=2)
 
 

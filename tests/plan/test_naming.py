@@ -15,7 +15,7 @@ from tests.model.shapes import every_combination
         ("--preset=llama", "12L-12H-768D-RoPE-RMS-SwiGLU-PreNorm"),
         ("--preset=gpt2", "12L-12H-768D-AbsPos-LN-NB-GELU-PreNorm"),
         ("--preset=gpt2 --norm_position=post", "12L-12H-768D-AbsPos-LN-NB-GELU-PostNorm"),
-        ("--preset=tiny --position_encoding=none --activation=leaky_relu", "4L-4H-256D-NoPos-LN-LeakyReLU-PreNorm"),
+        ("--preset=tiny --position_encoding=none --activation=leaky_relu", "4L-4H-256D-NoPos-LN-NB-LeakyReLU-PreNorm"),
         (
             "--preset=llama,gpt2-xl --n_kv_head=5 --qk_norm --sliding_window=256",
             "48L-25H-1600D-RoPE-RMS-SwiGLU-PreNorm-5KV-QKNorm-SW256",
@@ -28,6 +28,6 @@ def test_an_architecture_is_named_by_its_parts(flags: str, name: str) -> None:
 
 
 def test_different_architectures_have_different_names() -> None:
-    """Biases and tying apart, which the name leaves out."""
-    shapes = {s for s in every_combination() if not s.bias and s.weight_tying}
+    """Biases of linear layers and tying apart, which the name leaves out."""
+    shapes = {s for s in every_combination() if s.bias and s.weight_tying}
     assert len({architecture_name(shape) for shape in shapes}) == len(shapes)

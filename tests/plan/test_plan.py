@@ -135,7 +135,7 @@ def test_a_split_of_exactly_one_window_is_enough_and_one_token_less_is_not() -> 
 
 
 def test_an_epoch_without_data_is_a_data_error() -> None:
-    with pytest.raises(DataError, match=r"epochs=1: .*gptmill prepare --input FILE_OR_DIR --name openwebtext"):
+    with pytest.raises(DataError, match=r"epochs=1: .*gptmill prepare --dataset openwebtext"):
         make_plan(Config(epochs=1), data=None, machine=CPU)
 
 
