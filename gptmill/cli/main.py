@@ -94,5 +94,13 @@ def run(tokens: list[str]) -> int:
     if tokens and tokens[0] in ("train", "train-lm", "plan", "schedule") and ("--help" in tokens or "-h" in tokens):
         from gptmill.cli.keyhelp import print_key_help
 
-        print_key_help()
+        print_key_help(_entrance(tokens[0]))
     return code if isinstance(code, int) else 0
+
+
+def _entrance(command: str) -> dict[str, object]:
+    if command != "train-lm":
+        return {}
+    from gptmill.cli.train_lm import entrance
+
+    return entrance([])
