@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.parts import Import, import_parts, trace_model
-from gptmill.config.load import load
+from gptmill.cli.resuming import load_run
 from gptmill.config.schema import Config
 from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import dataset_folder, facts_notice
@@ -60,7 +60,7 @@ def plan(
     """
     if gpus < 1:
         raise UserError(f"--gpus={gpus}: must be at least 1")
-    resolved = load(list(argv), parts=import_parts(import_))
+    resolved = load_run(list(argv), parts=import_parts(import_))
     if explain:
         from gptmill.cli.explain import explain as settings
 
