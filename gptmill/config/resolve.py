@@ -103,6 +103,8 @@ def _preset_layer(ranked: list[Layer], translation: Translation) -> Layer:
                 written = read_found(files[name], KNOWN).layer
                 merged.update({key: Setting(s.value, f"preset {name}") for key, s in written.items()})
                 names.append(name)
+                if wanted.from_flag:
+                    translation.notices += _outranked(name, translation.layer(written), ranked[1:])
             else:
                 says = f"unknown; one of {', '.join(files)}{nearest(name, files)}"
                 translation.problems.append(f"{blame(wanted.origin, 'preset', name)}: {says}")
@@ -110,6 +112,19 @@ def _preset_layer(ranked: list[Layer], translation: Translation) -> Layer:
         if layer.get("preset", Setting(None, "")).value:
             layer["preset"] = Setting(",".join(dict.fromkeys(names)), layer["preset"].origin)
     return translation.layer(merged)
+
+
+def _outranked(preset: str, written: Layer, files: list[Layer]) -> list[str]:
+    """A sentence about what a preset named by a flag cannot change, because a config file says otherwise."""
+    kept: dict[str, list[str]] = {}
+    for key, setting in written.items():
+        highest = next((layer[key] for layer in reversed(files) if key in layer), None)
+        if highest is not None and not highest.from_flag and highest.value != setting.value:
+            kept.setdefault(highest.origin.rpartition(":")[0], []).append(key)
+    return [
+        f"--preset={preset}: {', '.join(keys)} as {place} has it, which beats a preset; flags beat it"
+        for place, keys in kept.items()
+    ]
 
 
 def _apply_resets(ranked: list[Layer]) -> dict[str, str]:

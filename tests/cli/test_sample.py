@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from gptmill.cli.sampling import batches
 from gptmill.cli.main import main
-from tests.cli.run import SMALL
+from gptmill.cli.sampling import batches
+from tests.cli.run import SMALL, gptmill
+from tests.data.toys import bare
 
 ROOT = Path(__file__).parents[2]
 TEXT = "".join(f"{n} green bottles hanging on the wall, and {n * n % 97} fell.\n" for n in range(300))
@@ -162,6 +163,22 @@ def test_a_reader_that_goes_away_gets_no_traceback(folder: Path, redirect: str, 
     command = f"{sys.executable} -m gptmill sample --run=out --prompt=12 --max_new_tokens=300 {redirect}"
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
     assert "Traceback" not in done.stderr and len(done.stdout) == expected
+
+
+def test_bare_token_files_of_gpt2s_vocabulary_are_taken_for_gpt2s_and_others_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nanoGPT's sample.py assumes GPT-2's encoding where there is no meta.pkl; offline its files cannot be had."""
+    bare(tmp_path / "data/bare", train=list(range(60)) * 20, val=list(range(60)) * 5)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    offline = {"https_proxy": "http://127.0.0.1:9"}
+    for vocab_size, code, says in ((50_304, 3, "taking GPT-2's, as nanoGPT does"), (64, 2, "input.txt")):
+        name = f"run{vocab_size}"
+        words = [*SMALL[:-1], "--dataset=bare", "--max_iters=1", f"--vocab_size={vocab_size}", f"--out_dir={name}"]
+        trained = gptmill(tmp_path, "train", *words)
+        assert trained.code == 0 and ("try it" in trained.err) == (vocab_size == 50_304), trained.err
+        refused = gptmill(tmp_path, "sample", "--run", name, **offline)
+        assert refused.code == code and says in refused.err and "Traceback" not in refused.err, refused.err
 
 
 def test_a_prompt_beyond_the_models_vocabulary_is_one_line(sample: Shell, folder: Path) -> None:

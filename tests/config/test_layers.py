@@ -69,6 +69,14 @@ def test_of_several_presets_the_later_wins_in_one_list_and_over_layers(write: Wr
     assert both.origins["n_layer"] == "preset tiny"
 
 
+def test_what_a_flags_preset_cannot_change_is_said(write: Write) -> None:
+    write("a.py", "n_layer = 3\nn_head = 4\nn_embd = 64\n")
+    said = [notice for notice in load(["a.py", "--preset=tiny"]).notices if notice.startswith("--preset")]
+    assert said == ["--preset=tiny: n_layer, n_embd as a.py has it, which beats a preset; flags beat it"]
+    assert not [n for n in load(["a.py", "--preset=llama"]).notices if "--preset" in n]
+    assert not [n for n in load(["--preset=tiny", "--n_layer=3"]).notices if "--preset" in n]
+
+
 SIZES = {"tiny": 16, "small": 45, "medium": 124, "gpt2-medium": 355, "gpt2-large": 774, "gpt2-xl": 1558}
 
 

@@ -255,3 +255,10 @@ def _gpt2_stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_llama3_shards_train_but_have_no_tokenizer_here(tmp_path):
     sharded_folder(tmp_path / "d", **LLAMA3)
     assert dataset_tokenizer(read_facts(str(tmp_path), "d")) is None
+
+
+def test_shards_of_two_datasets_in_one_folder_are_not_mixed(tmp_path):
+    for name in ("a_train_000001.bin", "b_train_000001.bin", "b_val_000000.bin"):
+        llmc_file(tmp_path / "d" / name, random_ids(50))
+    with pytest.raises(DataError, match=r"holds shards of 2 datasets \(a, b\); put each into a folder of its own"):
+        read_facts(str(tmp_path), "d")
