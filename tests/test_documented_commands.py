@@ -38,7 +38,7 @@ SMALL = {
     "eval_iters": 1, "device": "cpu", "compile": False,
 }  # fmt: skip
 DATASETS = (
-    *("openwebtext", "shakespeare", "shakespeare_char", "wikitext", "wikitext-103"),
+    *("openwebtext", "shakespeare", "shakespeare_char", "wikitext", "wikitext-first-10000", "wikitext-103"),
     *("slimpajama_6b_gpt2", "slimpajama_6b_llama", "slimpajama_627b"),
 )
 

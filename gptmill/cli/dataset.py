@@ -1,15 +1,21 @@
-"""The dataset a config names, prepared on the spot when it is one that needs no download."""
+"""The dataset a config names, prepared on the spot when it is a small one that is known by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from gptmill.config.schema import Config
-from gptmill.data.facts import dataset_folder, read_facts
+from gptmill.data.corpora import CORPORA
+from gptmill.data.facts import dataset_folder, folder_name, read_facts
+from gptmill.data.layout import is_dataset
+from gptmill.data.tokenizers import canonical
 from gptmill.errors import UserError
 from gptmill.plan.types import DataFacts
 
-EMBEDDED = "python_stdlib"  # text every machine already has
+
+def folder_of(config: Config) -> Path:
+    """Where the config's dataset is, or the part of it that max_samples asks for."""
+    return dataset_folder(config.data_dir, folder_name(config.dataset, config.max_samples))
 
 
 def ready_data(config: Config) -> DataFacts:
@@ -19,13 +25,13 @@ def ready_data(config: Config) -> DataFacts:
         DataError: it is not prepared, or damaged.
         UserError: it was prepared with another tokenizer than the config asks for.
     """
-    folder = dataset_folder(config.data_dir, config.dataset)
-    if config.dataset == EMBEDDED and not (folder / "meta.json").exists():
+    folder = folder_of(config)
+    if not is_dataset(folder) and config.dataset in CORPORA and CORPORA[config.dataset].on_demand:
         from gptmill.cli.prepare import prepare_known
 
-        prepare_known(config.dataset, config.data_dir, config.tokenizer)
-    facts = read_facts(config.data_dir, config.dataset)
-    if config.tokenizer is not None and facts.tokenizer not in (None, config.tokenizer):
+        prepare_known(config.dataset, config.data_dir, config.tokenizer, config.max_samples)
+    facts = read_facts(config.data_dir, config.dataset, config.max_samples)
+    if config.tokenizer is not None and facts.tokenizer not in (None, canonical(config.tokenizer)):
         raise UserError(
             f"tokenizer={config.tokenizer}: {folder} was prepared with {facts.tokenizer}; leave tokenizer out, or "
             f"prepare the text again with --tokenizer {config.tokenizer} --overwrite"

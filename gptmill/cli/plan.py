@@ -10,12 +10,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gptmill.cli.dataset import ready_data
+from gptmill.cli.dataset import folder_of, ready_data
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.resuming import load_run
 from gptmill.config.schema import Config
 from gptmill.data.corpora import CORPORA
-from gptmill.data.facts import dataset_folder, facts_notice
+from gptmill.data.facts import facts_notice
 from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
 from gptmill.plan.hardware import detect_machine
@@ -92,8 +92,7 @@ def plan(
 
 def prepared_data(config: Config) -> DataFacts | None:
     """The dataset's facts, or None when nothing is prepared under its name: planning prepares nothing."""
-    folder = dataset_folder(config.data_dir, config.dataset)
-    if not is_dataset(folder):
+    if not is_dataset(folder_of(config)):
         return None
     return ready_data(config)
 

@@ -13,7 +13,7 @@ from gptmill import units
 from gptmill.cli.bar import Bar
 from gptmill.cli.say import say
 from gptmill.data.corpora import CORPORA
-from gptmill.data.facts import dataset_folder
+from gptmill.data.facts import dataset_folder, folder_name
 from gptmill.data.prepare import PrepareReport
 from gptmill.data.prepare import prepare as prepare_text
 from gptmill.data.remote.place import Place
@@ -104,11 +104,6 @@ class Request:
     val_samples: int | None = None
     max_samples: int | None = None
     num_workers: int | None = None
-
-
-def folder_name(dataset: str, max_samples: int | None) -> str:
-    """A part of a dataset has a folder of its own, so that it never takes the whole one's place."""
-    return dataset if max_samples is None else f"{dataset}-first-{max_samples}"
 
 
 def prepare_known(dataset: str, data_dir: str, tokenizer: str | None, max_samples: int | None = None) -> PrepareReport:

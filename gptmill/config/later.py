@@ -28,7 +28,6 @@ class Later:
 
 
 KEYS: dict[str, Later] = {
-    "max_samples": Later("limiting the number of documents", ("none",)),
     "reinitialize_weights": Later("loading pretrained weights", ON),
     "auto_batch_size": Later("choosing the batch size automatically"),
     "lr_scaling": Later("scaling the learning rate with the batch", NOTHING),

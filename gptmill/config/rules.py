@@ -39,6 +39,7 @@ LARGEST: dict[str, int] = {
     "max_iters": 10**12,
     "epochs": 10**9,
     "max_tokens": 10**18,
+    "max_samples": 10**12,
     "warmup_iters": 10**12,
     "lr_decay_iters": 10**12,
     "eval_interval": 10**12,

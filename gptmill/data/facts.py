@@ -27,15 +27,20 @@ def dataset_folder(data_dir: str | Path, name: str) -> Path:
     return Path(data_dir) / name
 
 
-def read_facts(data_dir: str, dataset: str) -> DataFacts:
+def folder_name(dataset: str, max_samples: int | None) -> str:
+    """A part of a dataset has a folder of its own, so that it never takes the whole one's place."""
+    return dataset if max_samples is None else f"{dataset}-first-{max_samples}"
+
+
+def read_facts(data_dir: str, dataset: str, max_samples: int | None = None) -> DataFacts:
     """Token counts, vocabulary and fingerprint of a prepared dataset.
 
     Raises:
         DataError: not prepared yet (says how to), or its files contradict its header.
     """
-    folder = dataset_folder(data_dir, dataset)
+    folder = dataset_folder(data_dir, folder_name(dataset, max_samples))
     if not is_dataset(folder):
-        raise DataError(_missing(folder, dataset))
+        raise DataError(_missing(folder, dataset, max_samples))
     train, val = (split_files(folder / f"{split}.bin") for split in SPLITS)
     path, counts = str(folder), (train.tokens, val.tokens)
     if train.meta is not None:
@@ -126,19 +131,16 @@ def rebuilt_characters(folder: Path, n_tokens: int) -> str | None:
     return "".join(sorted(set(text))) if len(text) == n_tokens else None
 
 
-def _missing(folder: Path, name: str) -> str:
+def _missing(folder: Path, name: str, max_samples: int | None) -> str:
     if others := sorted(path.name for path in folder.glob("*.bin")):
         return (
             f"{folder}: holds {others[0]!r}, but token files are called train.bin and val.bin or, written by llm.c, "
             f"NAME_train_000001.bin and NAME_val_000000.bin; rename them"
         )
-    prepare = f"`gptmill prepare --input FILE_OR_DIR --name {name}`"
+    prepare = f"`gptmill prepare --input FILE_OR_DIR --name {folder.name}`"
+    part = "" if max_samples is None else f" --max_samples {max_samples}"
     if name in CORPORA:
-        prepare = f"`gptmill prepare --dataset {name}`"
-    elif name == "openwebtext":  # the schema's default
-        prepare = (
-            f"`gptmill prepare --dataset {name}` (its download is not in this version: {prepare} takes your own copy)"
-        )
+        prepare = f"`gptmill prepare --dataset {name}{part}`"
     return (
         f"{folder}: no prepared dataset here; run {prepare}, or train at once on text you have: `gptmill train quick`"
     )

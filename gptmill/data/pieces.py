@@ -9,14 +9,15 @@ PIECE_CHARS = 2**18
 def cut(text: str, limit: int = PIECE_CHARS) -> int:
     """Where to end the first piece of a text longer than limit + 1 characters.
 
-    Inside "x\\ny" after the line break, or inside "x y" before the space, GPT-2's pre-tokenizer cuts anyway when the
+    Inside "x\\ny" after the line break, or inside "x y" before the space, GPT-2's pre-tokenizer (and cl100k's, o200k's) cuts anyway when the
     neighbours x and y are not spaces, so the pieces' tokens are those of the whole text. Only text without any such
     place (a long run of letters or of spaces) is cut hard, at limit.
     """
     for mark, keep in (("\n", 1), (" ", 0)):
         at = limit
         while (at := text.rfind(mark, limit // 2, at)) > 0:
-            if not text[at - 1].isspace() and not text[at + 1].isspace():
+            # o200k's pattern lets punctuation run on over a line break into slashes
+            if not text[at - 1].isspace() and not text[at + 1].isspace() and text[at + 1] != "/":
                 return at + keep
     return limit
 

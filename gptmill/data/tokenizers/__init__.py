@@ -6,13 +6,19 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from gptmill.data.tokenizers import bpe, byte, char, gpt2  # noqa: F401  each joins TOKENIZERS
+from gptmill.data.tokenizers import bpe, byte, char, gpt2, ranks  # noqa: F401  each joins TOKENIZERS
 from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer
 from gptmill.errors import DataError
 
-__all__ = ["TOKENIZERS", "Tokenizer", "load_tokenizer", "make_tokenizer", "what_it_reads"]
+__all__ = ["TOKENIZERS", "Tokenizer", "canonical", "load_tokenizer", "make_tokenizer", "what_it_reads"]
 
+ALIASES = {"gpt4": "cl100k", "cl100k_base": "cl100k", "gpt4o": "o200k", "o200k_base": "o200k"}
 LARGEST_JSON = 64 * 2**20  # [bytes]
+
+
+def canonical(name: str) -> str:
+    """The name meta.json records: 'gpt4' is 'cl100k'."""
+    return ALIASES.get(name, name)
 
 
 def what_it_reads(name: str) -> str:
@@ -23,7 +29,7 @@ def what_it_reads(name: str) -> str:
     """
     if _is_folder(name):
         return "nothing"
-    kind, _, argument = name.partition("-")
+    kind, _, argument = canonical(name).partition("-")
     TOKENIZERS[kind].check(argument)
     return TOKENIZERS[kind].reads
 
@@ -32,12 +38,12 @@ def make_tokenizer(name: str, texts: Iterable[str] = ()) -> Tokenizer:
     """A tokenizer for preparing data.
 
     Args:
-        name: 'char', 'byte', 'bpe-N' (learned from texts), 'gpt2', or a folder: one saved before, or GPT-2's two files.
+        name: 'char', 'byte', 'bpe-N' (learned from texts), 'gpt2', 'cl100k', 'o200k', or a folder: one saved before, or GPT-2's two files.
     """
     if _is_folder(name):
         folder = Path(name)
         return load_tokenizer(folder) if (folder / "tokenizer.json").exists() else gpt2.from_folder(folder)
-    kind, _, argument = name.partition("-")
+    kind, _, argument = canonical(name).partition("-")
     TOKENIZERS[kind].check(argument)
     return TOKENIZERS[kind].trained(argument, texts)
 
@@ -68,4 +74,4 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
 
 
 def _is_folder(name: str) -> bool:
-    return name.partition("-")[0] not in TOKENIZERS and Path(name).is_dir()
+    return canonical(name).partition("-")[0] not in TOKENIZERS and Path(name).is_dir()

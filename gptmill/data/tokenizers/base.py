@@ -34,7 +34,7 @@ class Tokenizer(Protocol):
         ...
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Ids of each text, an integer array each; uses several threads where that helps."""
+        """Ids of each text, an integer array each."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptmill.data.pieces import PIECE_CHARS, pieces_of
+from gptmill.data.pieces import pieces_of
 from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, look_up, valid
 from gptmill.errors import UserError
 
@@ -35,6 +33,8 @@ class BpeTokenizer:
     def __init__(self, name: str, merges: Sequence[tuple[str, str]]) -> None:
         import tiktoken
 
+        from gptmill.data.tokenizers import quick
+
         byte_of = {char: byte for byte, char in _printable_bytes().items()}
         self.name = name
         self._merges = list(merges)
@@ -44,6 +44,8 @@ class BpeTokenizer:
         if len(ranks) != len(self._pieces):
             raise ValueError(f"{MERGES} learns the same piece twice")
         self._encoding = tiktoken.Encoding(name, pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
+        self._quick = tiktoken.Encoding(name, pat_str=quick.PATTERN, mergeable_ranks=ranks, special_tokens={})
+        self._mark_id = ranks[bytes([quick.MARK])]
         self.end_of_text: int | None = len(self._pieces)
         self._pieces.append(END_OF_TEXT.encode())
         self.vocab_size = len(self._pieces)
@@ -53,17 +55,21 @@ class BpeTokenizer:
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # tiktoken releases the interpreter's lock
-            return list(pool.map(self._ids, texts))
+        return [self._ids(text) for text in texts]
 
     def _ids(self, text: str) -> np.ndarray:
         import numpy as np
 
-        text = valid(text)
-        if len(text) <= PIECE_CHARS:
-            return self._encoding.encode_to_numpy(text, disallowed_special=())
-        pieces = pieces_of(text)
-        return np.concatenate([self._encoding.encode_to_numpy(piece, disallowed_special=()) for piece in pieces])
+        parts = [self._piece_ids(piece) for piece in pieces_of(valid(text))]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _piece_ids(self, text: str) -> np.ndarray:
+        import numpy as np
+
+        from gptmill.data.tokenizers import quick
+
+        ids = quick.encode(text, self._quick.encode_ordinary, self._mark_id)
+        return np.array(self._encoding.encode_ordinary(text), dtype=np.uint32) if ids is None else ids
 
     def decode(self, ids: Iterable[int]) -> str:
         return join(self._pieces, ids)
