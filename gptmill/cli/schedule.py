@@ -21,7 +21,7 @@ from gptmill.plan.types import Plan
 
 N_POINTS = 601  # of a curve: more than a screen is wide
 WIDTH, HEIGHT = 80, 14
-ABOUT = ("warmup_iters", "lr_decay_iters", "learning_rate", "min_lr", "max_iters", "schedule", "decay_fraction")
+ABOUT = ("warmup_iters", "lr_decay_iters", "learning_rate", "min_lr", "schedule", "decay_fraction")
 # of a visualize_lr_schedule.py, which knows no config
 STANDALONE: dict[str, object] = {
     "warmup_iters": 500,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gptmill.config.aliases import aliases_of
-from gptmill.config.coerce import coerce
+from gptmill.config.coerce import choices, coerce
 from gptmill.config.files import MAX_BYTES, read_bytes
 from gptmill.config.layers import DEFAULT, Layer, Parts, Setting
 from gptmill.config.schema import Config
@@ -77,7 +77,9 @@ def read_own_config(folder: Path, parts: Parts) -> OwnConfig:
         try:
             typed = value if value is None else coerce(key, value, parts.get(key, ()))
         except ValueError as reason:
-            own.problems.append(f"{blame(shown, key, value)}: {reason}; put {FILE} back from a copy")
+            imported = isinstance(value, str) and choices(key)
+            try_ = "name the module it came from with --import" if imported else f"put {FILE} back from a copy"
+            own.problems.append(f"{blame(shown, key, value)}: {reason}; {try_}")
             continue
         own.values[key] = typed
         own.origins[key] = one_line(origin, LONGEST_ORIGIN)

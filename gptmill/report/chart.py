@@ -73,7 +73,7 @@ def svg(
     def text(x: float, y: float, word: str, anchor: str) -> str:
         return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(word)}</text>'
 
-    parts = []
+    parts = ['<rect width="100%" height="100%" fill="#fff"/>']
     for share in (0, 0.25, 0.5, 0.75, 1):
         _, y = at(0, share * top)
         x, _ = at(share * last_x, 0)
