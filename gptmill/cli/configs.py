@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from gptmill.config.files import FOLDERS, SUFFIXES, Found, packaged, read_found
 from gptmill.config.names import KNOWN
 from gptmill.config.wording import one_line
 
 
-def configs() -> None:
-    """List the named configs and the presets, each with the first line of its own description."""
+def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the named configs and the presets, each with the first line of its own description.
+
+    Parameters
+    ----------
+    table
+        Print what each named config trains, as its plan says, as a Markdown table.
+    """
+    if table:
+        from gptmill.cli.config_table import table as rows
+
+        print(rows())
+        return
     on_disk = [
         Found(f"{folder}/{entry.name}", Path(entry.path))
         for folder in FOLDERS

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gptmill.cli.configs import first_words
 from gptmill.cli.main import complain
@@ -92,7 +93,7 @@ def savedefconfig() -> None:
     say("defconfig written")
 
 
-def _read_into(kconf: object) -> bool:
+def _read_into(kconf: Any) -> bool:
     """Give the symbols the values of ``.config``; False when there is none."""
     if not os.path.lexists(DOT_CONFIG):
         return False
@@ -101,7 +102,7 @@ def _read_into(kconf: object) -> bool:
         raise config_error(reading.problems)
     resolved = load([DOT_CONFIG])
     say(*resolved.notices)
-    assign(kconf, resolved.config)  # type: ignore[arg-type]
+    assign(kconf, resolved.config)
     return True
 
 

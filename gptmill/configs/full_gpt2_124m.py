@@ -2,7 +2,7 @@
 #
 # 124,373,760 parameters; 491,520 tokens per iteration, 294,912,000,000 tokens in all.
 # The document calls post-norm with an extra final norm GPT-2; GPT-2 is pre-norm, and so is this
-# (--norm_position=post is the other). 124,439,808 parameters are those of a 50,257 vocabulary with biases.
+# (--norm_position=post is the other). 124,439,808 parameters are those of a 50,257 vocabulary with biases everywhere.
 
 preset = "gpt2"
 

@@ -1,0 +1,66 @@
+"""``gptmill configs --table``: what each named config trains, as its plan says, in Markdown."""
+
+from __future__ import annotations
+
+from gptmill.cli.configs import first_words
+from gptmill.config import later
+from gptmill.config.aliases import MODEL_NAMES
+from gptmill.config.files import Found, packaged, read_found
+from gptmill.config.load import load
+from gptmill.config.names import KNOWN
+from gptmill.config.schema import Config
+from gptmill.data.corpora import CORPORA
+from gptmill.plan.plan import make_plan
+from gptmill.plan.types import DataFacts, Machine, Plan
+
+ANYWHERE = Machine(kind="cpu", name="any", cores=1, memory=None, bf16=False)  # no figure here depends on the machine
+GPT2_AS_PUBLISHED = ("--init_from=scratch", "--block_size=1024", "--vocab_size=50257", "--bias")
+
+
+def table() -> str:
+    rows = [
+        "| `gptmill train ...` | what it is | parameters | tokens per iteration | tokens in all |",
+        "|---|---|---|---|---|",
+    ]
+    for found in packaged("configs"):
+        name = found.source.name.rpartition(".")[0]
+        rows.append(f"| `{name}` | {first_words(found)} | {' | '.join(_figures(found))} |")
+    return "\n".join(rows)
+
+
+def config_of(found: Found) -> Config | None:
+    """A named config without what this version lacks; None when the file is many runs."""
+    reading = read_found(found, KNOWN)
+    if reading.problems:
+        return None
+    flags = []
+    for name, setting in reading.layer.items():
+        if name in later.KEYS and later.plain(setting.value) not in later.KEYS[name].inert:
+            flags.append(f"--{name}={later.KEYS[name].inert[0]}")
+    start = reading.layer.get("init_from")
+    if start is not None and start.value in MODEL_NAMES:
+        flags += [*GPT2_AS_PUBLISHED, f"--preset={MODEL_NAMES[str(start.value)]}"]
+    return load([found.source.name, *flags]).config
+
+
+def plan_of(config: Config, data: DataFacts | None = None) -> Plan:
+    """The plan on any machine, with the tokenizer that preparing the dataset would choose."""
+    if config.tokenizer is None and config.dataset in CORPORA:
+        config = config.model_copy(update={"tokenizer": CORPORA[config.dataset].tokenizer})
+    return make_plan(config, data=data, machine=ANYWHERE)
+
+
+def _figures(found: Found) -> list[str]:
+    """Parameters, tokens per iteration, tokens in all; a length in epochs stays one until the data is there."""
+    config = config_of(found)
+    if config is None:
+        command = "sweep" if found.shown.endswith(".yaml") else "matrix"
+        return ["", "", f"many runs: `gptmill {command}`"]
+    plan = plan_of(config.model_copy(update={"epochs": None}))
+    if config.eval_only:
+        return [f"{plan.params:,}", "", "none, evaluates"]
+    if config.epochs is not None:
+        total = f"{config.epochs:g} epoch{'s' * (config.epochs != 1)}"
+    else:
+        total = f"{plan.total_tokens:,}"
+    return [f"{plan.params:,}", f"{plan.tokens_per_iter:,}", total]
