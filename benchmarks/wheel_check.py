@@ -34,6 +34,9 @@ def main() -> None:
         assert Path(where).is_relative_to(site), f"gptmill came from {where}"
         gptmill = (sys.executable, "-m", "gptmill")
         run(*gptmill, "configs")
+        assert json.loads(run(*gptmill, "plan", "full_llama_1.36b", "--json"))["params"] == 1_294_159_104
+        run(sys.executable, "-m", "gptmill.cli.kconfig", "defconfig", "gpt2-shakespeare-l4")
+        assert json.loads(run(*gptmill, "plan", ".config", "--max_iters=1", "--json"))["batch_size"] == 64
         short = ("train", "quick", "--max_iters=40", "--warmup_iters=5", "--eval_interval=20", "--out_dir=out")
         first = json.loads(run(*gptmill, *short, "--json"))
         assert first["iters"] == 40, first
