@@ -5,4 +5,6 @@ from pathlib import Path
 
 from gptmill.cli.main import main
 
-main(["prepare", "--dataset", "shakespeare_char", "--data_dir", str(Path(__file__).resolve().parents[1]), *sys.argv[1:]])
+main(
+    ["prepare", "--dataset", "shakespeare_char", "--data_dir", str(Path(__file__).resolve().parents[1]), *sys.argv[1:]]
+)
