@@ -166,6 +166,8 @@ def test_every_kind_says_what_it_reads():
         "byte": "nothing",
         "bpe": "sample",
         "gpt2": "nothing",
+        "cl100k": "nothing",
+        "o200k": "nothing",
     }
 
 

@@ -31,7 +31,15 @@ Progress = Callable[[int, int | None], None]  # bytes on disk, bytes in all wher
 
 
 class _Interrupted(Exception):
-    """The transfer stopped early; what arrived is kept and the rest is asked for."""
+    """The transfer stopped early; what arrived is kept and the rest is asked for.
+
+    Args:
+        wait: Retry-After, as the server sent it.
+    """
+
+    def __init__(self, says: str, wait: str | None = None) -> None:
+        super().__init__(says)
+        self.wait = wait
 
 
 def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None) -> Path:
@@ -160,9 +168,8 @@ def _is_web_page(start: bytes) -> bool:
 
 
 def _pause(stop: _Interrupted, failures: int) -> float:
-    asked = stop.args[1] if len(stop.args) > 1 else None
-    if asked and asked.isascii() and asked.isdigit():
-        return min(float(asked), LONGEST_WAIT)
+    if stop.wait and stop.wait.isascii() and stop.wait.isdigit():
+        return min(float(stop.wait), LONGEST_WAIT)
     return min(WAIT * 2 ** (failures - 1), LONGEST_WAIT)
 
 
