@@ -36,9 +36,17 @@ def main(argv: list[str]) -> int:
         if command is None:
             raise UserError("say one of: list, defconfig NAME, menuconfig, savedefconfig, show")
         command(*argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except GptmillError as error:
         complain(*error.problems)
         return error.exit_code
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stdout = None
+        return 141
+    except OSError as error:
+        complain(f"{one_line(str(error.filename or 'output'))}: {error.strerror}; free space or choose another place")
+        return GptmillError.exit_code
     return 0
 
 
