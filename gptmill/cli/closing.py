@@ -25,6 +25,8 @@ def closing(result: dict[str, Any]) -> str:
         speed = f"median step {result['tokens_per_second']:,.0f} tokens/s"
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     lines.append(f"run folder {result['run_dir']}")
+    if Path(result["run_dir"], "best").exists():
+        lines.append(f"model      {result['run_dir']}/best")
     run_dir = Path(result["run_dir"])
     if (run_dir / "checkpoints").is_dir() and (
         (run_dir / "tokenizer").is_dir() or vocabulary(run_dir) in GPT2_VOCABULARIES

@@ -200,3 +200,20 @@ def test_samples_without_a_tokenizer_are_one_notice(folder: Path) -> None:
     says = [line["says"] for line in recorded(folder / "unreadable", "notice")]
     assert [line for line in says if "no samples" in line] == [line for line in says if "tokenizer" in line] != []
     assert not recorded(folder / "unreadable", "samples")
+
+
+def test_the_commands_of_the_guide_work_in_order(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "stopping.md").read_text()
+    commands = [line.split()[2:] for line in page.splitlines() if line.startswith("    gptmill train ")]
+    small = [word for word in SMALL if not word.startswith(("--max_iters", "--eval_interval"))]
+    results = []
+    for words in commands:
+        more = [word for word in words if word != "quick"]
+        if "--resume" not in words:
+            cadence = [] if any("=epoch" in word for word in words) else ["--eval_interval=2"]
+            length = [] if any("--epochs" in word for word in words) else ["--max_iters=8"]
+            length = ["--max_iters=200"] if any("--checkpoint_file" in word for word in words) else length
+            more = [*small, "--batch_size=100", *cadence, *length, *more]
+        results.append(train(folder, *more))
+    assert len(commands) == 5 and all(result["iters"] > 0 for result in results)
+    assert recorded(folder / "out" / "samples", "samples") and (folder / "out" / "epochs" / "best").exists()
