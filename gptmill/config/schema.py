@@ -66,7 +66,9 @@ class Config(BaseModel):
 
     dataset: str = key("data", "openwebtext", "folder under data_dir that holds train.bin and val.bin")
     data_dir: str = key("data", "data", "where datasets are")
-    tokenizer: str | None = key("data", None, "used when preparing: char, byte, bpe-N, gpt2, gpt4, gpt4o; None = the dataset's own")
+    tokenizer: str | None = key(
+        "data", None, "used when preparing: char, byte, bpe-N, gpt2, gpt4, gpt4o; None = the dataset's own"
+    )
     max_samples: Count | None = key("data", None, "only the first N training documents (of wikitext: rows); None = all")
     sampling: Sampling = key("data", "shuffle", "shuffle = every window once an epoch; random = nanoGPT's")
 

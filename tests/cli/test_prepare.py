@@ -57,7 +57,9 @@ def test_a_name_stays_inside_data_dir(here, name):
 
 
 def test_a_corpus_brings_its_own_tokenizer_and_split(here, capsys, monkeypatch):
-    toy = Corpus("toy", tokenizer="char", val_fraction=0.25, open=lambda place, max_samples: text_files([here / "book.txt"]))
+    toy = Corpus(
+        "toy", tokenizer="char", val_fraction=0.25, open=lambda place, max_samples: text_files([here / "book.txt"])
+    )
     monkeypatch.setitem(CORPORA._parts, "toy", toy)
     prepare(dataset="toy", json=True)
     report = json.loads(capsys.readouterr().out)

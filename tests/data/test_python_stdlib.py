@@ -37,4 +37,8 @@ def test_every_corpus_has_a_tokenizer_a_source_and_a_sensible_split(name):
     from gptmill.data.tokenizers import what_it_reads
 
     corpus = CORPORA[name]
-    assert what_it_reads(corpus.tokenizer) and corpus.source and (corpus.val_fraction is None or 0 < corpus.val_fraction < 0.5)
+    assert (
+        what_it_reads(corpus.tokenizer)
+        and corpus.source
+        and (corpus.val_fraction is None or 0 < corpus.val_fraction < 0.5)
+    )
