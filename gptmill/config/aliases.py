@@ -30,9 +30,9 @@ RENAMED: dict[str, str] = {
 }
 
 # A switch elsewhere, a value of one of our keys here: name -> (key, value when True, value when False).
-SWITCHES: dict[str, tuple[str, str, str]] = {
+SWITCHES: dict[str, tuple[str, str | bool, str | bool]] = {
     "resume": ("init_from", "resume", "scratch"),
-    "no_early_stop_restore_best": ("early_stop_restore_best", "False", "True"),
+    "no_early_stop_restore_best": ("early_stop_restore_best", False, True),
     "flash_attention": ("attention_backend", "sdpa", "manual"),
 }
 

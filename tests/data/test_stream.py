@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from functools import cache
 from pathlib import Path
 
@@ -13,16 +14,19 @@ from tokenizers.decoders import ByteLevel
 
 from gptmill.data.tokenizers import TOKENIZERS, Tokenizer, make_tokenizer
 from gptmill.data.tokenizers import gpt2 as gpt2_file
+from gptmill.data.tokenizers.ranks import RanksTokenizer
 from gptmill.data.tokenizers.stream import StreamDecoder
 
 TEXT = "naïve café, 東京 \U0001f600\U0001f600 they'll\r\n\t" * 20
-KINDS = ["char", "byte", "bpe-257", "bpe-400", "gpt2"]
+KINDS = ["char", "byte", "bpe-257", "bpe-400", "gpt2", "cl100k", "o200k"]
 # strewn with what UTF-8 decoders trip over: overlong forms, surrogates, lone and missing continuations, beyond U+10FFFF
 HARD = [0xC0, 0xC1, 0xE0, 0xED, 0xF0, 0xF4, 0xF5, 0xFF, 0x80, 0x9F, 0xA0, 0xBF, 0x41, 0xE2, 0x82, 0xAC]
 
 
 @cache
 def tokenizer(kind: str) -> Tokenizer:
+    if kind in ("cl100k", "o200k"):  # every byte a token: their real tables have 2 and 4 MB
+        return RanksTokenizer(kind, b"\n".join(b64encode(bytes([n])) + b" %d" % n for n in range(256)))
     if kind != "gpt2":
         return make_tokenizer(kind, [TEXT])
     by_name = gpt2_file.Gpt2ByName()  # its files are not at hand: smaller ones of the same form stand in

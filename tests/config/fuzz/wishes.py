@@ -117,7 +117,7 @@ def below(wish: dict[str, Any]) -> dict[str, tuple[Any, str]]:
 def merged(wish: dict[str, Any]) -> dict[str, Any]:
     """Every key's final value: what the wish says; None means the default again, whatever a preset says."""
     said = {key: DEFAULTS[key] if value is None else value for key, value in wish.items()}
-    for key in {"data_dir", "out_dir"} & set(said):
+    for key in {"data_dir", "out_dir", "checkpoint_file"} & {key for key, value in said.items() if value is not None}:
         said[key] = re.sub(r"^~(?=/|$)", os.environ["HOME"], said[key])
     return {key: value for key, (value, _) in below(wish).items()} | said
 
