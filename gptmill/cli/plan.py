@@ -18,6 +18,7 @@ from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import facts_notice
 from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
+from gptmill.optim.schedules import wsd_decay_start
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.plan import make_plan, plan_json
@@ -195,8 +196,7 @@ def _rate(p: Plan) -> str:
     if p.schedule == "constant":
         return f"{p.optimizer}: {warmup}, then constant"
     if p.schedule == "wsd":
-        start = max(p.warmup_iters, round(p.lr_decay_iters * (1 - p.decay_fraction)))
-        return f"{p.optimizer}: {warmup}, stable, from step {start:,} down to {p.min_lr:g} at step {p.lr_decay_iters:,}"
+        return f"{p.optimizer}: {warmup}, stable, from step {wsd_decay_start(p):,.0f} down to {p.min_lr:g} at step {p.lr_decay_iters:,}"
     return f"{p.optimizer}: {warmup}, {p.schedule} down to {p.min_lr:g} at step {p.lr_decay_iters:,}"
 
 

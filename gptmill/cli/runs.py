@@ -10,11 +10,12 @@ from pathlib import Path
 from gptmill.cli.say import say
 from gptmill.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from gptmill.errors import CheckpointError, UserError
+from gptmill.plan.shape import FIXED_VOCAB_SIZES, GPT2_VOCAB_SIZE
 
-GPT2_VOCABULARIES = range(50_257, 50_305)  # as it is, or rounded up to a multiple of 64
+GPT2_VOCABULARIES = range(FIXED_VOCAB_SIZES["gpt2"], GPT2_VOCAB_SIZE + 1)  # as it is, up to its rounded size
 
 
-def find_run(name: str | None) -> Path:
+def chosen_run(name: str | None) -> Path:
     """The run folder named, or without a name the newest here.
 
     Raises:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from gptmill.cli.device import autocast, find_device, usable_device
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.runs import find_run, read_tokenizer
+from gptmill.cli.runs import chosen_run, read_tokenizer
 from gptmill.cli.sampling.batches import Batch, Speed, generate_batches
 from gptmill.cli.sampling.prompts import Prompt, check_ids, encode, read_text
 from gptmill.cli.sampling.request import Asked, settle
@@ -95,7 +95,7 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
     request, demanded = asked.request, "device" in asked.flags
     device = find_device(request.device, demanded=demanded)
     texts = [read_text(given) for given in request.start]
-    folder = find_run(request.out_dir)
+    folder = chosen_run(request.out_dir)
     tokenizer = read_tokenizer(folder)
     prompts = [encode(given, text, tokenizer) for given, text in zip(request.start, texts)]
     weights = read_weights(folder)

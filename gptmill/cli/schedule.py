@@ -16,7 +16,7 @@ from gptmill.cli.say import say
 from gptmill.errors import UserError
 from gptmill.optim.schedules import lr_at
 from gptmill.plan.hardware import detect_machine
-from gptmill.plan.plan import make_plan
+from gptmill.plan.plan import advice_json, make_plan
 from gptmill.plan.types import Plan
 
 N_POINTS = 601  # of a curve: more than a screen is wide
@@ -139,9 +139,5 @@ def as_json(plan: Plan, points: list[tuple[int, float]]) -> dict[str, Any]:
         "end": {"step": last, "lr": lr_at(last, plan)},
         "steps": [step for step, _ in points],
         "lr": [lr for _, lr in points],
-        "advice": [
-            {"level": a.level, "key": a.key, "says": a.says, "because": a.because, "try": a.try_}
-            for a in plan.advice
-            if a.key in ABOUT
-        ],
+        "advice": advice_json(piece for piece in plan.advice if piece.key in ABOUT),
     }

@@ -49,17 +49,23 @@ def linear(step: int, plan: Plan) -> float:
     return plan.learning_rate + progress(step, plan) * (plan.min_lr - plan.learning_rate)
 
 
+def wsd_decay_start(plan: Plan) -> float:
+    """The step at which wsd leaves the peak: after warmup at the earliest."""
+    return max(plan.warmup_iters, plan.lr_decay_iters * (1 - plan.decay_fraction))
+
+
 @SCHEDULES.register("wsd")
 def wsd(step: int, plan: Plan) -> float:
     """Warmup, stable, decay: the peak rate until the last ``decay_fraction`` of lr_decay_iters, then down to min_lr.
 
-    The decay is 1 - sqrt, steep at first; it begins after warmup at the earliest. A run can be prolonged from any step before it.
+    The decay is 1 - sqrt, steep at first. A run can be prolonged from any step before it.
 
     Source: Hu et al. 2024, MiniCPM, arXiv:2404.06395; the form of the decay and its 20%: Haegele et al. 2024,
     arXiv:2405.18392.
     """
-    length = min(plan.decay_fraction * plan.lr_decay_iters, plan.lr_decay_iters - plan.warmup_iters)
-    behind = min(1.0, max(0.0, (step - (plan.lr_decay_iters - length)) / length)) if length > 0 else 1.0
+    start = wsd_decay_start(plan)
+    length = plan.lr_decay_iters - start
+    behind = min(1.0, max(0.0, (step - start) / length)) if length > 0 else 1.0
     return plan.learning_rate + math.sqrt(behind) * (plan.min_lr - plan.learning_rate)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from gptmill.plan.hardware import settle_compile, settle_dtype
 from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
 from gptmill.plan.shape import check_data, settle_shape
-from gptmill.plan.types import DataFacts, Machine, Plan
+from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.shapes import Counts, ModelShape
 
 Settled = TypeVar("Settled")
@@ -71,6 +71,11 @@ def make_plan(
     return replace(plan, advice=advise(Situation(config, plan, data, machine)))
 
 
+def advice_json(pieces: Iterable[Advice]) -> list[dict[str, str]]:
+    """Advice as every --json prints it."""
+    return [{"level": a.level, "key": a.key, "says": a.says, "because": a.because, "try": a.try_} for a in pieces]
+
+
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The plan as ``gptmill plan --json`` prints it; what is not worked out yet is null.
 
@@ -101,9 +106,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "basis": "assumed",
         "seconds": None,
         "cost_usd": None,
-        "advice": [
-            {"level": a.level, "key": a.key, "says": a.says, "because": a.because, "try": a.try_} for a in plan.advice
-        ],
+        "advice": advice_json(plan.advice),
         "architecture": plan.architecture,
         "members": [member._asdict() for member in members(plan.shape)] if has_closed_form(plan.shape) else None,
         "micro_steps": plan.micro_steps,

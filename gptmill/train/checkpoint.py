@@ -190,7 +190,6 @@ def _numbers(state: TrainState) -> dict[str, Any]:
 
 
 def _restore_numbers(path: Path, state: TrainState, saved: dict[str, Any]) -> None:
-    saved = {"early_stop": {}, **saved}  # not in the checkpoints of gptmill 0.2
     if saved.keys() != _numbers(state).keys():
         raise CheckpointError(f"{path / 'state.json'}: holds {', '.join(saved)}; expected {', '.join(_numbers(state))}")
     scaler = saved.pop("scaler")

@@ -39,9 +39,9 @@ def textbook(model: GPT, prompt: list[int], n: int, seed: int, number: int) -> l
 
 
 @pytest.mark.parametrize("shape", every_combination(), ids=label)
-def test_cached_tokens_are_those_of_the_textbook_loop(shape: ModelShape) -> None:
-    """A batch of prompts of three lengths, each beyond the context; every kernel has its turn."""
-    kernel = list(ATTENTION)[len(label(shape)) % len(ATTENTION)]
+@pytest.mark.parametrize("kernel", ATTENTION)
+def test_cached_tokens_are_those_of_the_textbook_loop(shape: ModelShape, kernel: str) -> None:
+    """A batch of prompts of three lengths, each beyond the context."""
     model = lively(replace(shape, attention_backend=kernel))
     prompts = [[3], [1, 4, 1, 5], [9, 2, 6, 5, 3, 5, 8, 9, 7]]
     n = shape.block_size - 1
