@@ -36,7 +36,6 @@ def prepare(
     val_fraction: float | None = None,
     val_samples: int | None = None,
     max_samples: int | None = None,
-    num_workers: int | None = None,
     errors: Literal["strict", "replace"] = "strict",
     text_key: str = "text",
     overwrite: bool = False,
@@ -64,8 +63,6 @@ def prepare(
         The first so many documents are validation, instead of a share of them.
     max_samples
         Take the first so many training documents only; of WikiText, rows.
-    num_workers
-        Processes that encode; one for each core unless said otherwise.
     errors
         What to do with bytes that are not UTF-8: stop, or replace them and count.
     text_key
@@ -77,13 +74,13 @@ def prepare(
     """
     if (dataset is None) == (input is None):
         raise UserError("prepare: give either --dataset NAME or --input FILE_OR_DIR...; try --dataset python_stdlib")
-    for flag, count in (("val_samples", val_samples), ("max_samples", max_samples), ("num_workers", num_workers)):
+    for flag, count in (("val_samples", val_samples), ("max_samples", max_samples)):
         if count is not None and count < 1:
             raise UserError(f"--{flag} {count}: must be at least 1; leave it out for the default")
     name = name or (folder_name(dataset, max_samples) if dataset else _name_of((input or [Path()])[0]))
     if name.startswith("."):
         raise UserError(f"--name {name}: a dataset's name cannot start with a dot")
-    request = Request(dataset_folder(data_dir, name), tokenizer, val_fraction, val_samples, max_samples, num_workers)
+    request = Request(dataset_folder(data_dir, name), tokenizer, val_fraction, val_samples, max_samples)
     if dataset is not None:
         report = _prepare_corpus(dataset, data_dir, request, overwrite)
     else:
@@ -103,7 +100,6 @@ class Request:
     val_fraction: float | None = None
     val_samples: int | None = None
     max_samples: int | None = None
-    num_workers: int | None = None
 
 
 def prepare_known(dataset: str, data_dir: str, tokenizer: str | None, max_samples: int | None = None) -> PrepareReport:
@@ -146,7 +142,6 @@ def _prepare(source: Source, request: Request, tokenizer: str, val_fraction: flo
                 bar.encode,
                 max_samples=request.max_samples,
                 val_samples=request.val_samples,
-                workers=request.num_workers,
             )
     except KeyboardInterrupt:
         say(f"interrupted: {request.out} is as it was before, nothing half-made is left there")

@@ -1,34 +1,26 @@
 """Text in, token shards out: two passes in bounded memory, the same bytes every time.
 
-The first pass (``survey.py``) measures and fingerprints the text, the second encodes it, a few megabytes at a time.
+The first pass (``survey.py``) measures and fingerprints the text, the second (``encode.py``) encodes it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gptmill import units
 from gptmill.data.layout import is_dataset
-from gptmill.data.meta import ITEM_BYTES, Meta, dtype_for, read_meta
+from gptmill.data.meta import Meta, dtype_for, read_meta
 from gptmill.data.sources import FirstAreValidation, FirstDocuments, Source
 from gptmill.data.staging import publish, staging
-from gptmill.data.survey import Fingerprint, Splitter, Survey, survey
+from gptmill.data.survey import Splitter, Survey, survey
 from gptmill.data.tokenizers import Tokenizer, make_tokenizer, what_it_reads
 from gptmill.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from gptmill.data.encoder import Batch
-
-BATCH_CHARS = 2**20  # text encoded at once, by one process
-FEW_CHARS = 12 * 2**20  # encoded by this process alone: others need most of a second to start
-SPARE = 1.1  # room on disk for files larger than the first batch lets expect
-Progress = Callable[[int, int], None]
+    from gptmill.data.encode import Progress
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,6 @@ def prepare(
     *,
     max_samples: int | None = None,
     val_samples: int | None = None,
-    workers: int | None = None,
 ) -> PrepareReport:
     """Encode a text into ``out/{train,val}.bin`` with meta.json and the tokenizer beside them.
 
@@ -82,7 +73,6 @@ def prepare(
         progress: called with (characters done, characters in all).
         max_samples: only so many training documents, the first ones.
         val_samples: the first so many documents are validation.
-        workers: processes that encode; None = one for each core, where there is enough text for them.
 
     Raises:
         UserError: the request makes no sense, or ``out`` holds another dataset and overwrite is off.
@@ -105,18 +95,14 @@ def prepare(
         }
         name = known.name if known else tokenizer_name
         meta = _same_dataset(out, found, name, options)
-        reused = meta is not None and _is_whole(out) and not overwrite
+        reused = meta is not None and not overwrite and _is_whole(out)
         if not reused:
             if meta is None and not overwrite and is_dataset(out):
                 raise UserError(
                     f"{out}: holds another dataset already; --overwrite replaces it, --name NAME keeps both"
                 )
             tokenizer = known or _learned(tokenizer_name, reads, found, val_fraction)
-            if workers is None:
-                from gptmill.data.encoder import cores
-
-                workers = cores() if found.characters > FEW_CHARS else 1
-            meta = _write(source, aside, tokenizer, found, val_fraction, options, workers, progress)
+            meta = _written(source, aside, tokenizer, found, val_fraction, options, progress)
             publish(aside)
     assert meta is not None
     return PrepareReport(
@@ -153,85 +139,25 @@ def _chosen(
     return source, chosen
 
 
-def _write(
+def _written(
     source: Source,
     aside: Path,
     tokenizer: Tokenizer,
     found: Survey,
     val_fraction: float,
     options: dict[str, Any],
-    workers: int,
     progress: Progress | None,
 ) -> Meta:
-    """The second pass: every member of the dataset into the staging folder."""
-    from gptmill.data.encoder import encoded
-    from gptmill.data.shards import SplitWriter
+    """Every member of the dataset into the staging folder."""
+    from gptmill.data.encode import write_splits
 
     (aside / "tokenizer").mkdir()
     tokenizer.save(aside / "tokenizer")
+    splits = write_splits(source, aside, tokenizer, found, val_fraction, progress)
     dtype = dtype_for(tokenizer.vocab_size)
-    seen = Fingerprint()
-    done = 0
-    with (
-        SplitWriter(aside / "train.bin", dtype, tokenizer.vocab_size) as train,
-        SplitWriter(aside / "val.bin", dtype, tokenizer.vocab_size) as val,
-    ):
-        batches = _batches(source, Splitter(found, val_fraction), seen, found, tokenizer.end_of_text is None)
-        for batch, train_ids, val_ids in encoded(batches, tokenizer, aside / "tokenizer", workers):
-            if not done:
-                per_character = (len(train_ids) + len(val_ids)) * ITEM_BYTES[dtype] / max(1, batch.characters)
-                _check_room(aside, per_character * found.characters)
-            train.append(train_ids)
-            val.append(val_ids)
-            done += batch.characters
-            if progress:
-                progress(min(done, found.characters), found.characters)
-        splits = train.finish(), val.finish()
-    if seen.hexdigest() != found.sha256:
-        raise DataError(f"{source.description}: changed while it was being read; prepare again when it is at rest")
-    if not all(split.tokens for split in splits):
-        raise DataError(f"{source.description}: too short to have a training and a validation part; add text")
     meta = Meta(tokenizer.name, tokenizer.vocab_size, dtype, *splits, source.description, found.sha256, options)
     (aside / "meta.json").write_text(meta.dumps(), encoding="utf-8")
     return meta
-
-
-def _check_room(aside: Path, expected: float) -> None:
-    """Raises UserError before hours of work end at a full disk."""
-    free = shutil.disk_usage(aside).free
-    if expected * SPARE > free:
-        raise UserError(
-            f"{aside.parent}: the token files will need about {units.size(expected)} and {units.size(free)} are free; "
-            f"free space or choose --data_dir"
-        )
-
-
-def _batches(
-    source: Source, splitter: Splitter, seen: Fingerprint, found: Survey, break_lines: bool
-) -> Iterator[Batch]:
-    """The text in order, about BATCH_CHARS characters at a time.
-
-    Args:
-        break_lines: the tokenizer has no end-of-text, so a line break keeps documents apart.
-    """
-    from gptmill.data.encoder import ENDS, VALIDATION, Batch
-
-    apart = found.documents > 1 and not source.one_text
-    batch, size = Batch(), 0
-    for piece in source.pieces():
-        seen.add(piece)
-        for split, text in splitter.parts(piece):
-            ends = apart and piece.last
-            if ends and break_lines and not text.endswith("\n"):
-                text += "\n"
-            batch.texts.append(text)
-            batch.marks.append(VALIDATION * (split == "val") + ENDS * (ends and not break_lines))
-            size += len(text)
-        if size >= BATCH_CHARS:
-            yield batch
-            batch, size = Batch(), 0
-    if batch.texts:
-        yield batch
 
 
 def _learned(name: str, reads: str, found: Survey, val_fraction: float) -> Tokenizer:

@@ -39,7 +39,7 @@ for index, mistake in enumerate(MISTAKES):
         uncaught.append(mistake.argv)
     except ConfigError:
         seconds.append(time.perf_counter() - began)
-heavy = [m for m in ("torch", "numpy", "rich", "tokenizers", "tiktoken") if m in sys.modules]
+heavy = [m for m in ("torch", "numpy", "rich", "tokenizers", "gigatoken") if m in sys.modules]
 print(json.dumps({"slowest": max(seconds), "uncaught": uncaught, "heavy": heavy}))
 """
 

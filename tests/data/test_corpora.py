@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tiktoken_ext.openai_public
 
 from gptmill.data.corpora import CORPORA
 from gptmill.data.prepare import prepare
@@ -20,7 +18,6 @@ from gptmill.data.remote import fetch as fetch_file
 from gptmill.data.remote import hub
 from gptmill.data.remote.place import Place
 from gptmill.data.texts import text_files
-from gptmill.data.tokenizers.ranks import PUBLISHED
 from gptmill.errors import DataError, UserError
 from tests.data.server import Site, serving
 
@@ -105,17 +102,6 @@ def test_another_input_txt_is_not_taken_for_shakespeare(tmp_path):
         CORPORA["shakespeare"].open(Place(tmp_path), 3)
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_several_processes_write_the_bytes_of_one(tmp_path, workers):
-    lines = (json.dumps({"text": f"document {n}, naïve \n\n  {n * n} " * (n % 50)}) for n in range(3000))
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    made = []
-    for count in (1, workers):
-        prepare(text_files([tmp_path / "a.jsonl"]), tmp_path / str(count), "bpe-400", workers=count)
-        made.append([(tmp_path / str(count) / name).read_bytes() for name in ("train.bin", "val.bin", "meta.json")])
-    assert made[0] == made[1] and len(made[0][0]) > 500_000
-
-
 def test_a_full_disk_is_foreseen(tmp_path, monkeypatch):
     import shutil
 
@@ -124,16 +110,6 @@ def test_a_full_disk_is_foreseen(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"about 97\.66 KiB and 10 B are free"):
         prepare(text_files([tmp_path / "a.txt"]), tmp_path / "d", "byte")
     assert not (tmp_path / "d").exists()
-
-
-def test_patterns_and_digests_are_those_of_tiktokens_definitions():
-    definitions = inspect.getsource(tiktoken_ext.openai_public)
-    assert PUBLISHED["cl100k"].pattern in definitions
-    for published in PUBLISHED.values():
-        assert str(published.file.sha256) in definitions and published.file.url in definitions
-        assert str(published.end_of_text) in definitions and str(published.vocab_size - 1) in definitions
-    parts = inspect.getsource(tiktoken_ext.openai_public.o200k_base).split('r"""')[1:]
-    assert "|".join(part.split('"""')[0] for part in parts) == PUBLISHED["o200k"].pattern
 
 
 def test_every_name_of_the_documents_is_known():

@@ -37,7 +37,7 @@ def test_facts_need_neither_numpy_nor_torch(tmp_path):
     prepared(tmp_path, TEXT * 10)
     code = (
         "import sys; from gptmill.data.facts import read_facts; read_facts(sys.argv[1], 'toy');"
-        "sys.exit(bool({'numpy', 'torch', 'tokenizers', 'tiktoken'} & set(sys.modules)))"
+        "sys.exit(bool({'numpy', 'torch', 'tokenizers', 'gigatoken'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "data")], check=True)
 

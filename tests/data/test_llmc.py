@@ -127,7 +127,7 @@ def test_headers_are_checked_without_numpy(tmp_path):
     sharded_folder(tmp_path / "d")
     code = (
         "import sys; from gptmill.data.facts import *; print(facts_notice(read_facts(sys.argv[1], 'd')));"
-        "sys.exit(bool({'numpy', 'torch', 'tokenizers', 'tiktoken'} & set(sys.modules)))"
+        "sys.exit(bool({'numpy', 'torch', 'tokenizers', 'gigatoken'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
     assert "llm.c's 3 and 1 shards, each split read as one stream, gpt2 tokens" in done.stdout

@@ -21,7 +21,9 @@ from gptmill.errors import DataError, UserError
 TEXT = Path(__file__).read_text() + "naïve café, 東京 \U0001f600\U0001f600   \n\n\n\t\t it's they'll  \r\n" * 3
 # mixes what pre-tokenizers trip over: runs of spaces, contractions, digits, line ends, astral characters
 tricky = st.text(
-    st.sampled_from(" \n\t\r'stlmdrvea1é東\U0001f600_\u3000\u00a0<|endoftext|>.") | st.characters(codec="utf-8")
+    st.sampled_from(" \n\t\r'stlmdrvea1é東\U0001f600_\u3000\u00a0<|endoftext|>.")
+    # libraries know Unicode in different versions, so no character that Python's does not have
+    | st.characters(codec="utf-8", exclude_categories=["Cn"])
 )
 
 
@@ -188,7 +190,7 @@ def test_long_text_is_encoded_as_if_in_one_piece(monkeypatch):
 
 
 def test_a_million_equal_characters_are_encoded():
-    for text in ("a" * 10**6, " " * 10**6 + "x", "\n" * 10**6 + "x"):  # a run of spaces overflows tiktoken's engine
+    for text in ("a" * 10**6, " " * 10**6 + "x", "\n" * 10**6 + "x"):
         assert tokenizer("bpe-300").decode(tokenizer("bpe-300").encode(text)) == text
 
 

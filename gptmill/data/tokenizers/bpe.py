@@ -1,6 +1,6 @@
 """Byte-level byte-pair encoding in GPT-2's form, learned from the text or read from GPT-2's two files.
 
-Trained by Hugging Face's ``tokenizers``, run by ``tiktoken`` (several times faster; a test holds the ids equal).
+Trained by Hugging Face's ``tokenizers``.
 Ids 0-255 are the bytes in GPT-2's order, then the merges in the order they were learned, end-of-text last.
 
 Source: Radford et al. 2019, and the ``encoder.py`` published with it.
@@ -12,70 +12,27 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gptmill.data.pieces import pieces_of
-from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, look_up, valid
+from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, valid
+from gptmill.data.tokenizers.ranked import RankedTokenizer
 from gptmill.errors import UserError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-# GPT-2's published pattern; the possessive quantifiers (++) change no match and spare the engine its backtracking
-PATTERN = r"'(?:[stmd]|re|ve|ll)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 ENCODER, MERGES = "encoder.json", "vocab.bpe"
 LARGEST_VOCABULARY = 2**20
 
 
-class BpeTokenizer:
+class BpeTokenizer(RankedTokenizer):
     """Args: merges: pairs of printable pieces (as in vocab.bpe), in the order they were learned."""
 
     def __init__(self, name: str, merges: Sequence[tuple[str, str]]) -> None:
-        import tiktoken
-
-        from gptmill.data.tokenizers import quick
-
         byte_of = {char: byte for byte, char in _printable_bytes().items()}
-        self.name = name
-        self._merges = list(merges)
-        self._pieces = [bytes([byte]) for byte in _printable_bytes()]
-        self._pieces += [bytes(byte_of[c] for c in left + right) for left, right in merges]
-        ranks = {piece: rank for rank, piece in enumerate(self._pieces)}
-        if len(ranks) != len(self._pieces):
+        pieces = [bytes([byte]) for byte in _printable_bytes()]
+        pieces += [bytes(byte_of[c] for c in left + right) for left, right in merges]
+        if len(set(pieces)) != len(pieces):
             raise ValueError(f"{MERGES} learns the same piece twice")
-        self._encoding = tiktoken.Encoding(name, pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
-        self._quick = tiktoken.Encoding(name, pat_str=quick.PATTERN, mergeable_ranks=ranks, special_tokens={})
-        self._mark_id = ranks[bytes([quick.MARK])]
-        self.end_of_text: int | None = len(self._pieces)
-        self._pieces.append(END_OF_TEXT.encode())
-        self.vocab_size = len(self._pieces)
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._ids(text).tolist()
-        return ids
-
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        return [self._ids(text) for text in texts]
-
-    def _ids(self, text: str) -> np.ndarray:
-        import numpy as np
-
-        parts = [self._piece_ids(piece) for piece in pieces_of(valid(text))]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _piece_ids(self, text: str) -> np.ndarray:
-        import numpy as np
-
-        from gptmill.data.tokenizers import quick
-
-        ids = quick.encode(text, self._quick.encode_ordinary, self._mark_id)
-        return np.array(self._encoding.encode_ordinary(text), dtype=np.uint32) if ids is None else ids
-
-    def decode(self, ids: Iterable[int]) -> str:
-        return join(self._pieces, ids)
-
-    def piece(self, token: int) -> bytes:
-        return look_up(self._pieces, token)
+        super().__init__(name, pieces, "gpt2", end_of_text=len(pieces), vocab_size=len(pieces) + 1)
+        self._merges = list(merges)
 
     def save(self, folder: Path) -> None:
         encoder, merges = self._files()

@@ -1,7 +1,7 @@
 """OpenAI's later vocabularies: cl100k_base (GPT-4) and o200k_base (GPT-4o), each one published file of pieces by rank.
 
 Ids go beyond 65,535, so their token files are uint32.
-Source of patterns, special ids, addresses and SHA-256: the definitions in tiktoken's ``tiktoken_ext.openai_public``.
+Source of special ids, addresses and SHA-256: the definitions in tiktoken's ``tiktoken_ext.openai_public``.
 """
 
 from __future__ import annotations
@@ -9,22 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gptmill.data.pieces import pieces_of
 from gptmill.data.remote.files import Offline, RemoteFile
-from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, join, look_up, no_argument, valid
+from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, no_argument
+from gptmill.data.tokenizers.ranked import RankedTokenizer
 from gptmill.errors import DataError
 
-if TYPE_CHECKING:
-    import numpy as np
-
 ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/"
-LOWER, UPPER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]", r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
-TAIL = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,6 @@ class Published:
     """Args: vocab_size: one more than the largest special id; some ids below it are not used."""
 
     file: RemoteFile
-    pattern: str
     end_of_text: int
     vocab_size: int
 
@@ -44,7 +37,6 @@ PUBLISHED = {
             "cl100k_base.tiktoken",
             sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
         ),
-        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
         end_of_text=100_257,
         vocab_size=100_277,
     ),
@@ -54,46 +46,23 @@ PUBLISHED = {
             "o200k_base.tiktoken",
             sha256="446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         ),
-        rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+{TAIL}|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*{TAIL}"
-        r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         end_of_text=199_999,
         vocab_size=200_019,
     ),
 }
 
 
-class RanksTokenizer:
+class RanksTokenizer(RankedTokenizer):
     """Args: raw: the published file: a line has a piece in base64 and its id."""
 
     def __init__(self, name: str, raw: bytes) -> None:
-        import tiktoken
-
-        ranks = {base64.b64decode(piece): int(rank) for piece, rank in (line.split() for line in raw.splitlines())}
-        self.name = name
+        published = PUBLISHED[name]
+        pieces = [b""] * published.vocab_size
+        for line in raw.splitlines():
+            piece, rank = line.split()
+            pieces[int(rank)] = base64.b64decode(piece)
+        super().__init__(name, pieces, name, published.end_of_text, published.vocab_size)
         self._raw = raw
-        self._encoding = tiktoken.Encoding(
-            name, pat_str=PUBLISHED[name].pattern, mergeable_ranks=ranks, special_tokens={}
-        )
-        self.end_of_text: int | None = PUBLISHED[name].end_of_text
-        self.vocab_size = PUBLISHED[name].vocab_size
-        self._pieces = [b""] * self.vocab_size
-        for piece, rank in ranks.items():
-            self._pieces[rank] = piece
-        self._pieces[PUBLISHED[name].end_of_text] = END_OF_TEXT.encode()
-
-    def encode(self, text: str) -> list[int]:
-        return [token for piece in pieces_of(valid(text)) for token in self._encoding.encode_ordinary(piece)]
-
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        import numpy as np
-
-        return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        return join(self._pieces, ids)
-
-    def piece(self, token: int) -> bytes:
-        return look_up(self._pieces, token)
 
     def save(self, folder: Path) -> None:
         (folder / PUBLISHED[self.name].file.name).write_bytes(self._raw)
