@@ -189,8 +189,9 @@ def flip_bits(n_flips: int, run: Path, rng: random.Random, report: Path) -> None
     from gptmill.config.load import load as load_config
     from gptmill.plan.hardware import detect_machine
     from gptmill.plan.plan import make_plan
-    from gptmill.train.checkpoint import load, resume, weights_sha256
+    from gptmill.train.checkpoint import load, resume
     from gptmill.train.facts import run_facts
+    from gptmill.train.members import weights_sha256
 
     torch.set_num_threads(1)
     config = load_config([*SETTINGS, f"--data_dir={run.parent / 'data'}"]).config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gptmill.data.batches import Windows
-from gptmill.data.shards import Tokens
+from gptmill.data.tokens import Tokens
 from gptmill.shapes import ModelShape
 
 SAMPLE = 2**20  # training tokens to count

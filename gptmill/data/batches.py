@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gptmill.data.shards import Tokens
+from gptmill.data.tokens import Tokens
 from gptmill.errors import DataError
 from gptmill.registry import Registry
 from gptmill.seeds import splitmix64, stream_key

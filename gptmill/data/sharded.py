@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gptmill.data.layout import SplitFiles
-from gptmill.data.shards import Tokens, map_file
+from gptmill.data.tokens import Tokens, map_file
 
 
 def most_open_files() -> int:

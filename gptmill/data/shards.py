@@ -1,21 +1,17 @@
-"""Token files: a streaming writer, and a reader that trusts nothing before it has checked it.
-
-The reader maps the file into memory and compares each 64 MiB block with its SHA-256 the first time a window touches it.
-nanoGPT's and llm.c's files (no meta.json) are read as they are; having no hashes, their ids are checked batch by batch.
-"""
+"""Token files: a streaming writer, and the one way to open a split, whichever files hold it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from gptmill.data.layout import TokenFile, split_files
+from gptmill.data.layout import split_files
 from gptmill.data.meta import BLOCK_BYTES, SplitMeta
+from gptmill.data.sharded import ShardedTokens
+from gptmill.data.tokens import Tokens, map_file
 from gptmill.errors import DataError
 
 
@@ -77,93 +73,6 @@ class SplitWriter:
         self._room = self._block_bytes
 
 
-class WindowView(Protocol):
-    """What turns offsets [count] into windows [count, length] of ids."""
-
-    def __getitem__(self, offsets: np.ndarray, /) -> np.ndarray: ...
-
-
-class Tokens:
-    """One split, ready to be sampled. ``len(tokens)`` is its number of tokens.
-
-    Args:
-        ids: uint16 or uint32 [n_tokens], usually a memory map; an array in memory needs nothing else.
-        sha256: one digest per block; empty = nothing to check against.
-        vocab_size: when given, every batch is compared with it (bare files, whose header promises nothing).
-    """
-
-    def __init__(
-        self,
-        ids: np.ndarray,
-        path: Path | str = "tokens",
-        sha256: tuple[str, ...] = (),
-        block_bytes: int = BLOCK_BYTES,
-        vocab_size: int | None = None,
-    ) -> None:
-        self.ids = ids
-        self.path = Path(path)
-        self.vocab_size = vocab_size
-        self._sha256 = sha256
-        self._block_tokens = block_bytes // ids.itemsize
-        self._unchecked = set(range(len(sha256)))
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def windows(self, length: int) -> WindowView:
-        """Every window of that length: ``[offsets]`` gives ``offsets[i] : offsets[i] + length`` for each i."""
-        return np.lib.stride_tricks.sliding_window_view(self.ids, length)
-
-    def place(self, position: int) -> tuple[Path, int]:
-        """File and token number in it, for messages."""
-        return self.path, position
-
-    def verify(self, offsets: np.ndarray, length: int) -> None:
-        """Check the blocks that the windows ``offsets[i] : offsets[i] + length`` touch and nobody touched before.
-
-        Raises:
-            DataError: naming file, block and byte offset.
-        """
-        if not self._unchecked or not len(offsets):
-            return
-        first, last = offsets // self._block_tokens, (offsets + (length - 1)) // self._block_tokens
-        touched: set[int] = set()
-        for start, stop in set(zip(first.tolist(), last.tolist())):
-            touched.update(range(start, stop + 1))
-        for block in sorted(touched & self._unchecked):
-            self._verify_block(block)
-            self._unchecked.discard(block)
-
-    def verify_all(self) -> None:
-        """Check every block that has not been checked yet (reads the whole file)."""
-        for block in sorted(self._unchecked):
-            self._verify_block(block)
-        self._unchecked.clear()
-
-    def _verify_block(self, block: int) -> None:
-        start = block * self._block_tokens
-        data = self.ids[start : start + self._block_tokens]
-        if hashlib.sha256(data.view(np.uint8).data).hexdigest() != self._sha256[block]:
-            raise DataError(
-                f"{self.path}: block {block} (from byte {start * self.ids.itemsize}) is damaged: its SHA-256 is not the "
-                f"one in meta.json; restore the file or prepare the dataset again with --overwrite"
-            )
-
-    def check_ids(self, batch: np.ndarray, offsets: np.ndarray) -> None:
-        """Refuse ids outside the vocabulary; free for files whose header already bounds them.
-
-        Args:
-            batch: [len(offsets), length] ids of the windows that begin at offsets.
-        """
-        if self.vocab_size is not None and batch.size and (high := int(batch.max())) >= self.vocab_size:
-            row, column = divmod(int(batch.argmax()), batch.shape[1])
-            path, position = self.place(int(offsets[row]) + column)
-            raise DataError(
-                f"{path}: token id {high} (token {position}) does not fit vocab_size={self.vocab_size}; "
-                f"set --vocab_size to at least {high + 1}, or use the dataset's own tokenizer"
-            )
-
-
 def open_tokens(path: Path | str, vocab_size: int | None = None) -> Tokens:
     """Open the split called ``data/<name>/train.bin`` or ``val.bin``, whichever files hold it (``layout.py``).
 
@@ -179,8 +88,6 @@ def open_tokens(path: Path | str, vocab_size: int | None = None) -> Tokens:
     if not split.tokens:
         raise DataError(f"{path}: holds no tokens; prepare the dataset again with more text")
     if len(split.files) > 1:
-        from gptmill.data.sharded import ShardedTokens
-
         return ShardedTokens(split, path.name, vocab_size)
     [file] = split.files
     if split.meta is None:
@@ -192,17 +99,3 @@ def open_tokens(path: Path | str, vocab_size: int | None = None) -> Tokens:
             f"leave --vocab_size out, or set it to at least {split.meta.vocab_size}"
         )
     return Tokens(map_file(file, split.dtype), path, found.sha256, split.meta.block_bytes)
-
-
-def map_file(file: TokenFile, dtype: str) -> np.ndarray:
-    """The ids of one file, mapped into memory [file.tokens].
-
-    Raises:
-        DataError: the file is no longer what its header was.
-    """
-    try:
-        with file.path.open("rb") as opened:
-            mapped = mmap(opened.fileno(), 0, access=ACCESS_READ)  # several times quicker to make than numpy's memmap
-        return np.frombuffer(mapped, np.dtype(dtype).newbyteorder("<"), file.tokens, file.offset)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file.path}: cannot be mapped any more ({error}); was it replaced meanwhile?") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
 from gptmill.config.rules import broken_rules
@@ -138,72 +138,32 @@ def _assemble(
     if data is not None:
         windows = windows_per_epoch(data.train_tokens, shape.block_size)
         epochs = horizon.max_iters * batch.effective_batch_size / windows
-    return Plan(
-        shape=shape,
-        architecture=architecture_name(shape),
-        params=size.params,
-        params_non_embedding=size.params_non_embedding,
-        flops_per_token=size.flops_per_token,
-        dataset=config.dataset,
-        data_path=data.path if data else f"{config.data_dir}/{config.dataset}",
-        sampling=config.sampling,
-        checkpoint_file=config.checkpoint_file or None,
-        train_tokens=data.train_tokens if data else None,
-        val_tokens=data.val_tokens if data else None,
-        windows_per_epoch=windows,
-        seed=config.seed,
-        batch_size=batch.batch_size,
-        gradient_accumulation_steps=batch.gradient_accumulation_steps,
-        world_size=batch.world_size,
-        micro_steps=batch.micro_steps,
-        effective_batch_size=batch.effective_batch_size,
-        tokens_per_iter=tokens_per_iter,
-        max_iters=horizon.max_iters,
-        total_tokens=horizon.max_iters * tokens_per_iter,
-        epochs=epochs,
-        optimizer=config.optimizer,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        beta1=config.beta1,
-        beta2=config.beta2,
-        eps=config.eps,
-        grad_clip=config.grad_clip,
-        schedule=horizon.schedule,
-        warmup_iters=horizon.warmup_iters,
-        lr_decay_iters=horizon.lr_decay_iters,
-        min_lr=horizon.min_lr,
-        decay_fraction=config.decay_fraction,
-        eval_interval=horizon.eval_interval,
-        eval_per_epoch=config.eval_interval == "epoch",
-        eval_iters=config.eval_iters,
-        log_interval=config.log_interval,
-        eval_only=config.eval_only,
-        always_save_checkpoint=config.always_save_checkpoint,
-        snapshot_interval=config.snapshot_interval,
-        checkpoint_minutes=config.checkpoint_minutes,
-        keep_last_n_snapshots=config.keep_last_n_snapshots,
-        delete_snapshots_after_training=config.delete_snapshots_after_training and not config.eval_only,
-        early_stopping=config.early_stopping,
-        early_stop_patience=config.early_stop_patience,
-        early_stop_min_delta=config.early_stop_min_delta,
-        early_stop_restore_best=config.early_stop_restore_best,
-        early_stop_overfit_patience=config.early_stop_overfit_patience,
-        early_stop_overfit_min_delta=config.early_stop_overfit_min_delta,
-        generate_interval=config.generate_interval,
-        num_generate_samples=config.num_generate_samples,
-        generate_max_length=config.generate_max_length,
-        temperature=config.temperature,
-        generate_top_k=config.generate_top_k or None,
-        top_p=config.top_p,
-        device=config.device if config.device.split(":")[0] == machine.kind else machine.kind,
-        device_name=machine.name,
-        device_memory=machine.memory,
-        dtype=settle_dtype(config.dtype, machine),
-        compile=settle_compile(config, machine),
-        deterministic=config.deterministic,
-        matmul_precision=config.matmul_precision,
-        advice=(),
-    )
+    wished = {field.name: getattr(config, field.name) for field in fields(Plan) if field.name in Config.model_fields}
+    settled = {
+        **asdict(batch),
+        **asdict(horizon),
+        **size._asdict(),
+        "shape": shape,
+        "architecture": architecture_name(shape),
+        "data_path": data.path if data else f"{config.data_dir}/{config.dataset}",
+        "checkpoint_file": config.checkpoint_file or None,
+        "train_tokens": data.train_tokens if data else None,
+        "val_tokens": data.val_tokens if data else None,
+        "windows_per_epoch": windows,
+        "tokens_per_iter": tokens_per_iter,
+        "total_tokens": horizon.max_iters * tokens_per_iter,
+        "epochs": epochs,
+        "eval_per_epoch": config.eval_interval == "epoch",
+        "delete_snapshots_after_training": config.delete_snapshots_after_training and not config.eval_only,
+        "generate_top_k": config.generate_top_k or None,
+        "device": config.device if config.device.split(":")[0] == machine.kind else machine.kind,
+        "device_name": machine.name,
+        "device_memory": machine.memory,
+        "dtype": settle_dtype(config.dtype, machine),
+        "compile": settle_compile(config, machine),
+        "advice": (),
+    }
+    return Plan(**{**wished, **settled})
 
 
 def _raise_together(failures: list[GptmillError], origins: Mapping[str, str]) -> None:

@@ -7,22 +7,19 @@ Tensors are safetensors and the rest is JSON: nothing in a checkpoint can execut
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from
 from safetensors.torch import save as bytes_from
-from torch import Tensor, nn
 
 from gptmill import durable, units
 from gptmill.errors import CheckpointError, GptmillError, UserError
@@ -31,9 +28,17 @@ from gptmill.train import manifest as manifests
 from gptmill.train.early_stop import EarlyStop, stop_reason
 from gptmill.train.facts import compare
 from gptmill.train.manifest import MANIFEST, Manifest, newest_good
+from gptmill.train.members import (
+    moments_of,
+    numbers_of,
+    restore_moments,
+    restore_numbers,
+    restore_weights,
+    sha256_of,
+    weights_of,
+    weights_sha256,
+)
 from gptmill.train.state import TrainState
-
-HOLDERS = ("model", "optimizer", "scaler")  # fields of TrainState that hold tensors, not numbers
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,13 @@ def save(run_dir: Path, state: TrainState, facts: dict[str, Any], *, best: bool 
     began = time.perf_counter()
     parent = run_dir / "checkpoints"
     target = parent / manifests.step_name(state.iter)
-    numbers = _numbers(state)
+    numbers = numbers_of(state)
     strange = [name for name, value in numbers.items() if isinstance(value, float) and not math.isfinite(value)]
     if strange:
         raise GptmillError(f"{target}: not saved: {', '.join(strange)} is not a finite number")
     members = {
-        "model.safetensors": bytes_from(_weights(state.model)),
-        "optimizer.safetensors": bytes_from(_moments(state)),
+        "model.safetensors": bytes_from(weights_of(state.model)),
+        "optimizer.safetensors": bytes_from(moments_of(state)),
         "state.json": durable.canonical_json(numbers),
     }
     files = {name: manifests.fingerprint(data) for name, data in members.items()}
@@ -90,9 +95,9 @@ def load(path: Path, state: TrainState) -> None:
         weights, moments = tensors_from(data["model.safetensors"]), tensors_from(data["optimizer.safetensors"])
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not safetensors: {error}") from error
-    _restore_weights(path, state.model, weights)
-    _restore_moments(path, state, moments)
-    _restore_numbers(path, state, json.loads(data["state.json"]))
+    restore_weights(path, state.model, weights)
+    restore_moments(path, state, moments)
+    restore_numbers(path, state, json.loads(data["state.json"]))
 
 
 def resume(
@@ -149,85 +154,10 @@ def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:
     if early and plan.early_stop_restore_best and (run_dir / "best").exists():
         folder = (run_dir / "best").resolve()
         with contextlib.suppress(CheckpointError, SafetensorError):  # damaged: `sample` falls back to the last as well
-            return _sha256(
+            return sha256_of(
                 tensors_from(manifests.read_member(folder, "model.safetensors", manifests.read_manifest(folder)))
             )
     return weights_sha256(state.model)
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 over the sorted parameter names, each followed by its raw bytes: equal only for bit-equal weights."""
-    return _sha256(_weights(model))
-
-
-def _sha256(weights: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, weight in sorted(weights.items()):
-        digest.update(name.encode())
-        digest.update(weight.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters by name on the CPU; tied ones appear once, under their first name."""
-    return {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
-
-
-def _moments(state: TrainState) -> dict[str, Tensor]:
-    """Optimizer state as ``{parameter name}.{exp_avg, ...}``; numbering by position would depend on the groups."""
-    return {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, weight in state.model.named_parameters()
-        for key, value in state.optimizer.state.get(weight, {}).items()
-    }
-
-
-def _numbers(state: TrainState) -> dict[str, Any]:
-    """Every field of TrainState that is a plain number, and the scaler's."""
-    numbers = {field.name: getattr(state, field.name) for field in fields(state) if field.name not in HOLDERS}
-    numbers["early_stop"] = asdict(state.early_stop)
-    return {**numbers, "scaler": state.scaler.state_dict() if state.scaler is not None else None}
-
-
-def _restore_numbers(path: Path, state: TrainState, saved: dict[str, Any]) -> None:
-    if saved.keys() != _numbers(state).keys():
-        raise CheckpointError(f"{path / 'state.json'}: holds {', '.join(saved)}; expected {', '.join(_numbers(state))}")
-    scaler = saved.pop("scaler")
-    state.early_stop = EarlyStop(**saved.pop("early_stop"))
-    if state.scaler is not None and scaler:
-        state.scaler.load_state_dict(scaler)
-    for name, value in saved.items():
-        setattr(state, name, value)
-
-
-def _restore_weights(path: Path, model: nn.Module, saved: dict[str, Tensor]) -> None:
-    mine = dict(model.named_parameters())
-    other = sorted(name for name in saved.keys() | mine.keys() if not _same_kind(saved.get(name), mine.get(name)))
-    if other:
-        raise CheckpointError(f"{path}: {len(other)} tensors do not fit the model, the first is {other[0]}")
-    with torch.no_grad():
-        for name, weight in mine.items():
-            weight.copy_(saved[name])
-
-
-def _same_kind(saved: Tensor | None, mine: Tensor | None) -> bool:
-    return saved is not None and mine is not None and saved.shape == mine.shape and saved.dtype == mine.dtype
-
-
-def _restore_moments(path: Path, state: TrainState, saved: dict[str, Tensor]) -> None:
-    names = {weight: name for name, weight in state.model.named_parameters()}
-    settled = state.optimizer.state_dict()
-    ordered = [names[weight] for group in state.optimizer.param_groups for weight in group["params"]]
-    position = {name: i for i, name in enumerate(ordered)}
-    moments: dict[int, dict[str, Tensor]] = {}
-    for full_name, value in saved.items():
-        name, key = full_name.rsplit(".", 1)
-        if name not in position:
-            raise CheckpointError(f"{path}: holds {full_name}, which this optimizer does not update")
-        moments.setdefault(position[name], {})[key] = value.clone()  # views of the file are not aligned
-    if moments and len(moments) != len(position):
-        raise CheckpointError(f"{path}: holds the optimizer state of {len(moments)} of {len(position)} parameters")
-    state.optimizer.load_state_dict({"state": moments, "param_groups": settled["param_groups"]})
 
 
 def _commit(target: Path, members: dict[str, bytes]) -> None:

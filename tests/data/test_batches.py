@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gptmill.config.schema import Config
 from gptmill.data.batches import SAMPLINGS, Batches, fixed_batches
-from gptmill.data.shards import Tokens
+from gptmill.data.tokens import Tokens
 from gptmill.errors import DataError
 from gptmill.seeds import splitmix64, stream_key
 from tests.data.toys import counting
@@ -87,7 +87,7 @@ def test_seed_and_stream_change_the_order():
 
 def test_another_process_sees_the_same_data():
     code = (
-        "import numpy as np, hashlib; from gptmill.data.batches import Batches; from gptmill.data.shards import Tokens;"
+        "import numpy as np, hashlib; from gptmill.data.batches import Batches; from gptmill.data.tokens import Tokens;"
         "t = Tokens(np.arange(5000, dtype=np.uint32));"
         "print(hashlib.sha256(b''.join(Batches(t, 9, 7, s).take(1, 999).tobytes() for s in ('shuffle', 'random'))).hexdigest())"
     )

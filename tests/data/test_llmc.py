@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from gptmill.data import sharded
 from gptmill.data.batches import SAMPLINGS, Batches, fixed_batches
 from gptmill.data.facts import dataset_tokenizer, facts_notice, read_facts
-from gptmill.data.shards import Tokens, open_tokens
+from gptmill.data.shards import open_tokens
 from gptmill.data.tokenizers import gpt2 as gpt2_file
 from gptmill.data.tokenizers import load_tokenizer
+from gptmill.data.tokens import Tokens
 from gptmill.errors import DataError, UserError
 from tests.data.toys import bare, in_one_folder, llmc_file, prepared
 

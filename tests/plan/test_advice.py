@@ -83,11 +83,23 @@ CASES = {
         {"max_iters": 100, "snapshot_interval": 100},
         "snapshot_interval=20",
     ),
-    "part_without_effect": Case(
+    "activation_without_effect": Case(
         "activation",
         {"activation": "relu", "ffn_type": "swiglu"},
         {"activation": "relu"},
         "ffn_type=standard",
+    ),
+    "rotation_without_rope": Case(
+        "rope_theta",
+        {"rope_theta": 5e5},
+        {"rope_theta": 5e5, "position_encoding": "rope"},
+        "position_encoding=rope",
+    ),
+    "window_as_long_as_the_context": Case(
+        "sliding_window", {"sliding_window": 1024}, {"sliding_window": 1023}, "a smaller window, or off"
+    ),
+    "decay_fraction_without_wsd": Case(
+        "decay_fraction", {"decay_fraction": 0.3}, {"decay_fraction": 0.3, "schedule": "wsd"}, "schedule=wsd"
     ),
     "device_replaced": Case("device", {"device": "cuda"}, {"device": "cuda"}, "device=auto", right_machine=AMPERE),
     "half_precision_without_gain": Case(

@@ -12,8 +12,9 @@ import torch
 
 from gptmill.errors import CheckpointError, GptmillError, UserError
 from gptmill.train import checkpoint
-from gptmill.train.checkpoint import load, newest_good, resume, save, weights_sha256
+from gptmill.train.checkpoint import load, newest_good, resume, save
 from gptmill.train.manifest import verify
+from gptmill.train.members import weights_sha256
 
 from .toy import FACTS, take_steps, toy_state
 

@@ -1,0 +1,89 @@
+"""Advice on the learning rate and its schedule."""
+
+from __future__ import annotations
+
+from gptmill.plan.advice.situation import ADVICE, Situation, default, note, warning
+from gptmill.plan.types import Advice
+
+HIGH_RATE = 0.01  # GPT-3 peaked at 6e-4 (125M) down to 6e-5 (175B): Brown et al. 2020, arXiv:2005.14165
+
+
+@ADVICE.register("warmup_longer_than_run")
+def warmup_longer_than_run(run: Situation) -> Advice | None:
+    plan = run.plan
+    if not 0 < plan.max_iters <= plan.warmup_iters:
+        return None
+    return warning(
+        "warmup_iters",
+        f"warmup takes {plan.warmup_iters:,} steps and the run has {plan.max_iters:,}",
+        "the rate is still rising when the run ends and never decays",
+        f"warmup_iters={plan.max_iters // 50}",
+    )
+
+
+@ADVICE.register("decay_longer_than_run")
+def decay_longer_than_run(run: Situation) -> Advice | None:
+    plan = run.plan
+    if plan.schedule == "constant" or not 0 < plan.max_iters < plan.lr_decay_iters:
+        return None
+    return warning(
+        "lr_decay_iters",
+        f"the decay takes {plan.lr_decay_iters:,} steps and the run has {plan.max_iters:,}",
+        f"the rate never comes down to min_lr={plan.min_lr:g}, and the loss stays higher than it need be",
+        f"lr_decay_iters={plan.max_iters}",
+    )
+
+
+@ADVICE.register("decay_shorter_than_run")
+def decay_shorter_than_run(run: Situation) -> Advice | None:
+    plan = run.plan
+    if plan.schedule == "constant" or not plan.warmup_iters < plan.lr_decay_iters < plan.max_iters:
+        return None
+    return note(
+        "lr_decay_iters",
+        f"the last {plan.max_iters - plan.lr_decay_iters:,} steps run at min_lr={plan.min_lr:g}",
+        "they learn slowly; a decay over the whole run usually ends lower",
+        f"lr_decay_iters={plan.max_iters}",
+    )
+
+
+@ADVICE.register("decay_within_warmup")
+def decay_within_warmup(run: Situation) -> Advice | None:
+    plan = run.plan
+    if plan.schedule == "constant" or not 0 < plan.lr_decay_iters <= plan.warmup_iters < plan.max_iters:
+        return None
+    return warning(
+        "lr_decay_iters",
+        f"the decay ends at step {plan.lr_decay_iters:,}, before warmup does at {plan.warmup_iters:,}",
+        f"the rate drops from its peak to min_lr={plan.min_lr:g} in one step",
+        f"lr_decay_iters={plan.max_iters}",
+    )
+
+
+@ADVICE.register("decay_fraction_without_wsd")
+def decay_fraction_without_wsd(run: Situation) -> Advice | None:
+    config = run.config
+    if config.schedule == "wsd" or config.decay_fraction == default("decay_fraction"):
+        return None
+    says = f"{config.schedule} decays over the whole run"
+    return note("decay_fraction", f"{config.decay_fraction:g} is not used", says, "schedule=wsd")
+
+
+@ADVICE.register("rate_far_above_usual")
+def rate_far_above_usual(run: Situation) -> Advice | None:
+    plan = run.plan
+    if plan.optimizer != "adamw" or plan.learning_rate <= HIGH_RATE:
+        return None
+    return warning(
+        "learning_rate",
+        f"{plan.learning_rate:g} is far above what AdamW usually bears",
+        "GPT-3 peaked between 6e-5 and 6e-4, small models bear about 1e-3; higher rates tend to diverge",
+        "learning_rate=1e-3",
+    )
+
+
+@ADVICE.register("clipping_off")
+def clipping_off(run: Situation) -> Advice | None:
+    if run.plan.grad_clip > 0:
+        return None
+    return note("grad_clip", "gradients are not clipped", "one bad batch can undo many steps", "grad_clip=1.0")
