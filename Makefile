@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 .DEFAULT_GOAL := $(if $(wildcard .config),train,quick)
 
 quick: .venv/installed  ## train configs/quick.py on the embedded corpus, then let it write
-	@$(BIN)/gptmill train quick
+	@$(BIN)/gptmill train quick $(if $(EPOCHS),--epochs=$(EPOCHS))
 	@echo
 	@$(BIN)/gptmill sample --prompt "def" --max_new_tokens 120
 

@@ -26,10 +26,10 @@ while [ $# -gt 0 ]; do
         -h | --help) usage; exit 0 ;;
         --dry-run) dry_run=yes; shift; continue ;;
         --preset | --dataset | --epochs | --batch_size | --lr | --warmup | --snapshot)
-            if [ $# -lt 2 ]; then echo "error: $option: needs a value; see ./run_train_lm.sh --help" >&2; exit 1; fi
+            if [ $# -lt 2 ]; then echo "error: $option: needs a value; see ./run_train_lm.sh --help" >&2; exit 2; fi
             value=$2; shift 2 ;;
         --*=*) value=${option#*=} option=${option%%=*}; shift ;;
-        *) echo "error: $option: unknown option; see ./run_train_lm.sh --help" >&2; exit 1 ;;
+        *) echo "error: $option: unknown option; see ./run_train_lm.sh --help" >&2; exit 2 ;;
     esac
     case $option in
         --preset) preset=$value ;;
@@ -39,7 +39,7 @@ while [ $# -gt 0 ]; do
         --lr) lr=$value ;;
         --warmup) warmup=$value ;;
         --snapshot) snapshot=$value ;;
-        *) echo "error: $option: unknown option; see ./run_train_lm.sh --help" >&2; exit 1 ;;
+        *) echo "error: $option: unknown option; see ./run_train_lm.sh --help" >&2; exit 2 ;;
     esac
 done
 

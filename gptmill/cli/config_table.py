@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gptmill.cli.configs import first_words
+from gptmill.cli.dataset import as_prepared
 from gptmill.config import later
 from gptmill.config.aliases import MODEL_NAMES
 from gptmill.config.files import Found, packaged, read_found
 from gptmill.config.load import load
 from gptmill.config.names import KNOWN
 from gptmill.config.schema import Config
-from gptmill.data.corpora import CORPORA
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Machine, Plan
 
@@ -45,9 +45,7 @@ def config_of(found: Found) -> Config | None:
 
 def plan_of(config: Config, data: DataFacts | None = None) -> Plan:
     """The plan on any machine, with the tokenizer that preparing the dataset would choose."""
-    if config.tokenizer is None and config.dataset in CORPORA:
-        config = config.model_copy(update={"tokenizer": CORPORA[config.dataset].tokenizer})
-    return make_plan(config, data=data, machine=ANYWHERE)
+    return make_plan(as_prepared(config), data=data, machine=ANYWHERE)
 
 
 def _figures(found: Found) -> list[str]:

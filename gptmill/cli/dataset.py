@@ -18,6 +18,16 @@ def folder_of(config: Config) -> Path:
     return dataset_folder(config.data_dir, folder_name(config.dataset, config.max_samples))
 
 
+def as_prepared(config: Config) -> Config:
+    """The config with what preparing a dataset known by name will choose, for a plan before that."""
+    if config.dataset not in CORPORA or config.tokenizer not in (None, CORPORA[config.dataset].tokenizer):
+        return config
+    corpus = CORPORA[config.dataset]
+    return config.model_copy(
+        update={"tokenizer": corpus.tokenizer, "vocab_size": config.vocab_size or corpus.vocab_size}
+    )
+
+
 def ready_data(config: Config) -> DataFacts:
     """What is known of the config's dataset.
 

@@ -10,11 +10,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gptmill.cli.dataset import folder_of, ready_data
+from gptmill.cli.dataset import as_prepared, folder_of, ready_data
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.resuming import load_run
 from gptmill.config.schema import Config
-from gptmill.data.corpora import CORPORA
 from gptmill.data.facts import facts_notice
 from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
@@ -69,8 +68,8 @@ def plan(
         return
     config = resolved.config
     data = prepared_data(config)
-    if data is None and config.tokenizer is None and config.dataset in CORPORA:
-        config = config.model_copy(update={"tokenizer": CORPORA[config.dataset].tokenizer})  # what preparing will use
+    if data is None:
+        config = as_prepared(config)
     remarks = [*resolved.notices]
     if data is not None and (remark := facts_notice(data)):
         remarks.append(remark)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from gptmill.cli.dataset import folder_of
 from gptmill.config.layers import DEFAULT, ENTRANCE, Parts
 from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
+from gptmill.config.schema import Config
 from gptmill.config.wording import config_error, show
+from gptmill.data.layout import is_dataset
+from gptmill.errors import UserError
+from gptmill.track.describe import is_run
 from gptmill.track.run_dir import find_run
 from gptmill.train.changes import IMPOSSIBLE, NEEDS_FLAG, ROUNDING
+
+SHOWN = 5  # runs named at most
 
 
 def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: Parts | None = None) -> Resolved:
@@ -20,11 +28,26 @@ def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: 
     """
     resolved = load(argv, entrance, parts, find_run)
     if resolved.own is None:
+        if resolved.config.init_from == "resume" and resolved.origins["dataset"] == DEFAULT:
+            _nothing_to_resume(resolved.config)
         return resolved
     notices, problems = judge(resolved)
     if problems:
         raise config_error(problems)
     return replace(resolved, notices=resolved.notices + notices)
+
+
+def _nothing_to_resume(config: Config) -> None:
+    """With no config and no run, the default dataset is nobody's wish; where it is there, a new run begins.
+
+    Raises:
+        UserError: names the runs that are here.
+    """
+    if is_dataset(folder_of(config)):
+        return
+    here = sorted(path.parent.name for path in Path().glob("*/config.json") if is_run(path.parent))
+    others = f"; runs here: {', '.join(here[:SHOWN])}{', ...' * (len(here) > SHOWN)} (--out_dir=NAME)" if here else ""
+    raise UserError(f"--resume: no run in {config.out_dir}{others}; to start one, name a config")
 
 
 def judge(resolved: Resolved) -> tuple[tuple[str, ...], list[str]]:

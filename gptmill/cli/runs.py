@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 from gptmill.cli.say import say
-from gptmill.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
+from gptmill.data.tokenizers import Tokenizer, load_tokenizer
+from gptmill.data.tokenizers.gpt2 import Gpt2ByName
 from gptmill.errors import CheckpointError, UserError
 from gptmill.plan.shape import FIXED_VOCAB_SIZES, GPT2_VOCAB_SIZE
 
@@ -39,7 +40,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         return load_tokenizer(folder / "tokenizer")
     if vocabulary(folder) in GPT2_VOCABULARIES:
         say(f"{folder}: its dataset came without a tokenizer; taking GPT-2's, as nanoGPT does")
-        return make_tokenizer("gpt2")
+        return Gpt2ByName()
     raise UserError(
         f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text; put the text, as "
         "input.txt, beside train.bin before training (nanoGPT's characters), or use gptmill prepare"

@@ -27,6 +27,7 @@ from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
 from gptmill.train.early_stop import is_complete
+from gptmill.train.start import check_start
 
 Flag = Annotated[bool, Parameter(negative="")]
 Furnish = Callable[[Path], None]  # adds to a run folder what an entrance promises to be there
@@ -69,6 +70,8 @@ def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furni
     plan = make_plan(
         config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
     )
+    if config.init_from != "resume":
+        check_start(plan)
     run_dir = open_run_dir(
         resolved.own.run if resolved.own else config.out_dir,
         explicit=resolved.own is not None or resolved.origins["out_dir"].startswith("--"),
@@ -81,7 +84,7 @@ def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furni
         if run_dir.finished:
             from gptmill.train.facts import check_same_run
 
-            say(*check_same_run(run_dir.path, plan, data))
+            say(*check_same_run(run_dir.path, plan, data), f"{run_dir.path} is complete: nothing is left to train")
             result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
         else:
             result, signal = fit(resolved, plan, data, run_dir, place, furnish)

@@ -8,21 +8,23 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gptmill.errors import CheckpointError, UserError
+from gptmill.cli.runs import newest_run
+from gptmill.errors import CheckpointError, DataError, UserError
 from gptmill.train.manifest import steps
 from gptmill.train.manifest import verify as problems_of
 
 
-def verify(*, run: Annotated[Path, Parameter(name=["--run", "--out_dir"])], json: bool = False) -> None:
-    """Check the checkpoints of a run against their manifests; exit 4 when none is good.
+def verify(*, run: Annotated[Path | None, Parameter(name=["--run", "--out_dir"])] = None, json: bool = False) -> int:
+    """Check the checkpoints of a run against their manifests; exit 3 when one is damaged, 4 when none is good.
 
     Parameters
     ----------
     run
-        The run folder.
+        The run folder; the newest here unless said otherwise.
     json
         Print one JSON object instead of a table.
     """
+    run = newest_run(Path()) if run is None else run
     if not run.is_dir():
         raise UserError(f"--run {run}: no such folder")
     rows = [_row(run, folder) for folder in steps(run)]
@@ -36,6 +38,7 @@ def verify(*, run: Annotated[Path, Parameter(name=["--run", "--out_dir"])], json
         raise CheckpointError(f"{run}: holds no checkpoint; is it a run folder, and has the run saved yet?")
     if not good:
         raise CheckpointError(f"{run}: none of its {len(rows)} checkpoints is good; --overwrite starts the run again")
+    return 0 if len(good) == len(rows) else DataError.exit_code
 
 
 def _row(run: Path, folder: Path) -> dict[str, Any]:

@@ -49,13 +49,20 @@ def load_kconfig() -> Kconfig:
         UserError: kconfiglib is not installed.
     """
     try:
-        from kconfiglib import Kconfig
+        import kconfiglib
     except ImportError:
         raise UserError("menus need kconfiglib; try pip install 'gptmill[kconfig]'") from None
+
+    class Changes(kconfiglib.Kconfig):
+        """Saves what was chosen other than the defaults, so that another preset, chosen later, still moves the rest."""
+
+        def write_config(self, filename: str, *_: object, **__: object) -> str:
+            return str(self.write_min_config(filename))
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "Kconfig")
         path.write_text(kconfig_text(), encoding="utf-8")
-        return Kconfig(str(path), warn_to_stderr=False, suppress_traceback=True)
+        return Changes(str(path), warn_to_stderr=False, suppress_traceback=True)
 
 
 def assign(kconf: Kconfig, config: Config) -> None:

@@ -94,6 +94,9 @@ VALUES: dict[str, dict[str, str]] = {
     "optimizer": dict.fromkeys(("sgd", "adam", "adamwadv", "adamwspam", "adamwprune"), "this optimizer"),
 }
 
+# What to say instead of "try the default", where that would be something else.
+INSTEAD = {"init_from": "init_from=scratch would start from random weights"}
+
 
 def plain(value: object) -> str:
     """One spelling per meaning: False, 'False', 0, 0.0 and None compare as text."""

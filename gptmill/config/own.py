@@ -14,7 +14,7 @@ from gptmill.config.schema import Config
 from gptmill.config.wording import blame, one_line
 
 FILE = "config.json"
-NOW = ("init_from", "out_dir")  # this command line says what to do and where, never the record
+NOW = ("init_from", "out_dir", "eval_only")  # this command line says what to do and where, never the record
 LONGEST_ORIGIN = 300
 
 
@@ -69,7 +69,8 @@ def read_own_config(folder: Path, parts: Parts) -> OwnConfig:
         keys = json.loads(raw)["keys"]
         recorded = {key: (entry["value"], str(entry["origin"])) for key, entry in keys.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        own.problems.append(f"{shown}: damaged; put it back from a copy, or start a new run in another out_dir")
+        state = "damaged" if path.exists() else "missing"
+        own.problems.append(f"{shown}: {state}; put it back from a copy, or start a new run in another out_dir")
         return own
     for key, (value, origin) in recorded.items():
         if key not in Config.model_fields or key in NOW:

@@ -163,12 +163,12 @@ def paths_are_short(c: Config) -> Broken | None:
 
 
 def tokenizer_is_known(c: Config) -> Broken | None:
-    if c.tokenizer in (None, "char", "byte", "gpt2"):
+    if c.tokenizer in (None, "char", "byte", "gpt2", "gpt4", "gpt4o", "cl100k", "o200k"):
         return None
     size = re.fullmatch(r"bpe-(\d{1,9})", c.tokenizer or "", re.ASCII)
     if size and 257 <= int(size[1]) <= 65536:
         return None
-    says = "must be char, byte, gpt2, or bpe-N with N from 257 to 65536"
+    says = "must be char, byte, gpt2, gpt4, gpt4o, or bpe-N with N from 257 to 65536"
     return Broken(("tokenizer",), f"{says}; try bpe-4096")
 
 

@@ -129,5 +129,4 @@ def _at(setting: Setting, name: str) -> str:
 
 
 def _instead(key: str) -> str:
-    default = Config.model_fields[key].default
-    return f"try {key}={default}"
+    return later.INSTEAD.get(key, f"try {key}={Config.model_fields[key].default}")

@@ -141,6 +141,4 @@ def _missing(folder: Path, name: str, max_samples: int | None) -> str:
     part = "" if max_samples is None else f" --max_samples {max_samples}"
     if name in CORPORA:
         prepare = f"`gptmill prepare --dataset {name}{part}`"
-    return (
-        f"{folder}: no prepared dataset here; run {prepare}, or train at once on text you have: `gptmill train quick`"
-    )
+    return f"{folder}: no prepared dataset here; run {prepare}, or `gptmill train quick`, which brings its own text"

@@ -10,7 +10,10 @@ from gptmill.plan.types import DataFacts, Machine
 from gptmill.shapes import ModelShape
 
 GPT2_VOCAB_SIZE = 50304  # 50,257 rounded up to a multiple of 64, as nanoGPT assumes without meta data
-FIXED_VOCAB_SIZES = {"byte": 257, "gpt2": 50257}  # every byte and an end of text; OpenAI's vocabulary
+# every byte and an end of text; OpenAI's vocabularies
+FIXED_VOCAB_SIZES = (
+    {"byte": 257, "gpt2": 50257} | dict.fromkeys(("gpt4", "cl100k"), 100277) | dict.fromkeys(("gpt4o", "o200k"), 200019)
+)
 
 
 def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> ModelShape:

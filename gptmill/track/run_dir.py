@@ -158,7 +158,8 @@ def _require_run(path: Path, otherwise: str) -> None:
     if is_run(path):
         return
     if _was_run(path):
-        says = f"its {CONFIG} is damaged, so nothing here is touched; put it back from a copy, or give another folder"
+        state = "damaged" if (path / CONFIG).exists() else "missing"
+        says = f"its {CONFIG} is {state}, so nothing here is touched; put it back from a copy, or give another folder"
         raise UserError(f"out_dir={path}: {says}")
     raise UserError(f"out_dir={path}: holds files that are not a run's; {otherwise}")
 
@@ -173,7 +174,7 @@ def _named_so(path: Path) -> bool:
 
 
 def _was_run(path: Path) -> bool:
-    return (path / "plan.json").exists() and (path / CONFIG).exists()
+    return (path / "plan.json").exists() and ((path / CONFIG).exists() or (path / "checkpoints").exists())
 
 
 def _hold(path: Path) -> RunDir:

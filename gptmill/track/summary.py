@@ -112,7 +112,8 @@ class Fold:
             case "step_done":
                 self._add_step(fields)
             case "eval_done" if not math.isnan(_number(fields.get("val_loss"))):
-                self._evals[fields["iter"]] = fields["val_loss"]
+                step, loss = fields["iter"], fields["val_loss"]  # again at a step: under --eval_only, or other settings
+                self._evals[step] = min(loss, self._evals.get(step, loss))
             case "run_done":
                 self.stopped = fields.get("stopped")
 

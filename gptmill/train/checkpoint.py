@@ -22,7 +22,7 @@ from safetensors.torch import load as tensors_from
 from safetensors.torch import save as bytes_from
 
 from gptmill import durable, units
-from gptmill.errors import CheckpointError, GptmillError, UserError
+from gptmill.errors import CheckpointError, GptmillError
 from gptmill.plan.types import Plan
 from gptmill.train import manifest as manifests
 from gptmill.train.early_stop import EarlyStop, stop_reason
@@ -134,11 +134,8 @@ def resume(
 def _begin(given: Path, state: TrainState, facts: dict[str, Any]) -> list[str]:
     """Take weights, moments and position from another run's checkpoint; what was best there is not of this run."""
     folder = given.resolve()  # best is a link, and a checkpoint knows its own name
-    if not (folder / MANIFEST).exists():
-        raise UserError(
-            f"checkpoint_file={given}: not a checkpoint; name a folder such as RUN/checkpoints/step_00001000"
-        )
-    notices = compare(manifests.read_manifest(folder).facts, facts, folder)
+    same = "checkpoint_file begins a run of the same model, data and optimizer only"
+    notices = compare(manifests.read_manifest(folder).facts, facts, given, same)
     load(folder, state)
     state.best_val_loss, state.evaluated, state.early_stop = None, -1, EarlyStop()
     return [*notices, f"starts from {given}, after step {state.iter}"]

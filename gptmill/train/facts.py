@@ -14,6 +14,8 @@ from gptmill.plan.types import DataFacts, Plan
 from gptmill.train.changes import decides_bits
 from gptmill.train.manifest import newest_good, read_manifest
 
+SET_BACK = "set them back, or start a new run in another out_dir"
+
 
 def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
     """Collect the facts to be saved; call it after threads and device are set.
@@ -60,7 +62,7 @@ def check_same_run(run_dir: Path, plan: Plan, data: DataFacts) -> list[str]:
     return problems
 
 
-def compare(saved: dict[str, Any], mine: dict[str, Any], path: Path) -> list[str]:
+def compare(saved: dict[str, Any], mine: dict[str, Any], path: Path, otherwise: str = SET_BACK) -> list[str]:
     """Hold a checkpoint's facts against this run's; returns at most one sentence, on what breaks bit-equality.
 
     Raises:
@@ -73,9 +75,7 @@ def compare(saved: dict[str, Any], mine: dict[str, Any], path: Path) -> list[str
         if before is not None and now is not None
     ]
     if other:
-        raise UserError(
-            f"{path}: saved by a different run: {', '.join(other)}; set them back, or start a new run in another out_dir"
-        )
+        raise UserError(f"{path}: saved by a different run: {', '.join(other)}; {otherwise}")
     moved = [change for change, _, _ in _changes(saved.get("bits", {}), mine.get("bits", {}))]
     return [f"not bit for bit: {', '.join(moved)}"] if moved else []
 

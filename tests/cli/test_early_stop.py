@@ -166,6 +166,16 @@ def test_what_is_no_checkpoint_of_ours_is_refused_in_one_line(
     assert all(word in line for word in words)
 
 
+def test_a_checkpoint_that_leaves_nothing_to_train_is_refused_before_a_folder_is_made(
+    folder: Path, stopped: dict[str, Any]
+) -> None:
+    step = int((folder / "stopped/best").resolve().name.removeprefix("step_"))
+    words = ["--checkpoint_file=stopped/best", f"--max_iters={step}", "--out_dir=nothing"]
+    refused = gptmill(folder, "train", *RUN, *words)
+    assert refused.code == 2 and f"is of step {step}, so max_iters={step} leaves nothing to train" in refused.err
+    assert not (folder / "nothing").exists()
+
+
 def test_a_checkpoint_of_another_model_is_refused(folder: Path, stopped: dict[str, Any]) -> None:
     refused = gptmill(folder, "train", *RUN, "--n_layer=3", "--checkpoint_file=stopped/best", "--out_dir=other")
     assert refused.code == 2 and "n_layer 2 -> 3" in refused.err and "Traceback" not in refused.err

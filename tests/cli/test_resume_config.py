@@ -134,6 +134,27 @@ def test_changes_are_said_when_the_run_goes_on(half: Path) -> None:
     assert "not bit for bit: weight_decay 0.1 -> 0.3\n" in done.err
 
 
+def test_an_evaluation_in_between_is_not_remembered(half: Path) -> None:
+    evaluated = gptmill(half, "train", "--resume", "--out_dir=half", "--max_iters=20", "--eval_only", "--json").json()
+    assert evaluated["iters"] == 10
+    assert gptmill(half, "train", "--resume", "--out_dir=half", "--json").json()["iters"] == 20
+
+
+def test_where_there_is_no_run_the_others_are_named(half: Path) -> None:
+    done = gptmill(half, "train", "--resume")
+    assert (done.code, done.err) == (
+        2, "error: --resume: no run in out; runs here: half (--out_dir=NAME); to start one, name a config\n"
+    )  # fmt: skip
+
+
+def test_a_lost_record_is_called_missing_and_nothing_is_touched(half: Path) -> None:
+    (half / "half" / "config.json").unlink()
+    before = sorted(path.name for path in (half / "half").iterdir())
+    done = gptmill(half, "train", *SMALL, "--resume", "--out_dir=half")
+    assert done.code == 2 and "config.json: missing; put it back from a copy" in done.err
+    assert sorted(path.name for path in (half / "half").iterdir()) == before
+
+
 def test_a_refused_change_leaves_the_record_as_it_was(half: Path, folder: Path) -> None:
     """A value that was worked out is found out only at the checkpoint; the next --resume must not inherit it."""
     record = (half / "half" / "config.json").read_text()

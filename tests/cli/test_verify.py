@@ -25,7 +25,7 @@ def run(tmp_path):
 
 
 def test_good_checkpoints_are_listed_and_the_one_to_resume_from_is_named(run, capsys):
-    verify(run=run)
+    assert verify(run=run) == 0
     text = capsys.readouterr().out
     assert text.count("good") == 3
     assert text.count("--resume continues here") == 1
@@ -34,7 +34,7 @@ def test_good_checkpoints_are_listed_and_the_one_to_resume_from_is_named(run, ca
 
 def test_a_damaged_file_is_named_and_the_older_one_takes_over(run, capsys):
     (run / "checkpoints" / "step_00000015" / "optimizer.safetensors").write_bytes(b"x")
-    verify(run=run, json=True)
+    assert verify(run=run, json=True) == 3
     found = json.loads(capsys.readouterr().out)
     assert found["newest_good"] == "checkpoints/step_00000010"
     (bad,) = [row for row in found["checkpoints"] if row["problems"]]

@@ -69,6 +69,20 @@ def test_two_presets_and_a_part_chosen_in_the_menu_add_up() -> None:
     assert config.model_copy(update={"preset": ""}) == wanted.model_copy(update={"preset": ""})
 
 
+def test_a_preset_chosen_in_menus_opened_again_moves_what_was_left_alone() -> None:
+    Path(".config").write_text("CONFIG_PRESET_LLAMA=y\nCONFIG_N_HEAD=4\n")
+    kconf = load_kconfig()
+    kconf.load_config(".config")
+    kconf.write_config(".config")  # as the menus save
+    kconf = load_kconfig()
+    kconf.load_config(".config")
+    kconf.syms["PRESET_GPT2"].set_value("y")
+    kconf.syms["PRESET_TINY"].set_value("y")
+    kconf.write_config(".config")
+    config, wanted = load([".config"]).config, load(["--preset=gpt2,tiny", "--n_head=4"]).config
+    assert config.model_copy(update={"preset": ""}) == wanted.model_copy(update={"preset": ""})
+
+
 @given(
     n_layer=st.integers(1, 10_000),
     learning_rate=st.floats(0, 1),
@@ -202,10 +216,11 @@ def test_the_menus_open_on_a_defconfig_and_leave_it_meaning_the_same(in_empty_fo
         stdin=its_end, stdout=its_end, stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip
     os.close(its_end)
-    seen = b""
-    while b"Size" not in seen:
-        seen += os.read(terminal, 4096)
-    os.write(terminal, b"q")
+    for shown, typed in ((b"Size", b"q"), (b"configuration?", b"y")):
+        seen = b""
+        while shown not in seen:
+            seen += os.read(terminal, 4096)
+        os.write(terminal, typed)
     try:
         while os.read(terminal, 4096):
             pass

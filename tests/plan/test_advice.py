@@ -59,7 +59,14 @@ CASES = {
     ),
     "clipping_off": Case("grad_clip", {"grad_clip": 0}, {"grad_clip": 0.5}, "grad_clip=1.0"),
     # 124,373,760 parameters and 491,520 tokens a step: one token each after 253.04 steps, 20 after 5,060.8
-    "few_tokens_per_parameter": Case("max_iters", {"max_iters": 253}, {"max_iters": 254}, "max_iters=5061"),
+    "few_tokens_per_parameter": Case(
+        "max_iters",
+        {"max_iters": 253},
+        {"max_iters": 254},
+        "max_iters=5061",
+        facts=data(train=1_000_000_000),
+        right_facts=data(train=1_000_000_000),
+    ),
     # 1,000 each after 253,039.1 steps
     "many_tokens_per_parameter": Case("max_iters", {"max_iters": 253_040}, {"max_iters": 253_039}, "max_iters=5061"),
     # 97,656 windows, 480 a step: ten epochs are 2,034.5 steps
@@ -147,6 +154,11 @@ def test_following_the_advice_silences_it(name: str) -> None:
 def test_float16_is_advised_against_where_something_else_is_as_fast(machine: Machine, try_: str) -> None:
     given = advice("half_precision_without_gain", {"dtype": "float16"}, data(), machine)
     assert given is not None and given.try_ == try_
+
+
+def test_a_longer_run_is_not_advised_where_it_would_only_repeat_the_text() -> None:
+    given = advice("few_tokens_per_parameter", {"max_iters": 253}, data(train=200_000_000), AMPERE)
+    assert given is not None and given.try_ == "a smaller model"  # 20 each would be 12 epochs
 
 
 def test_the_defaults_on_prepared_openwebtext_draw_no_warning() -> None:

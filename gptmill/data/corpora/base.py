@@ -19,6 +19,7 @@ class Corpus:
         val_fraction: None where the dataset has a validation text of its own.
         open: finds the text, downloading what is missing; the number is ``max_samples``, for a text without documents.
         on_demand: small enough to be fetched by ``train`` itself.
+        vocab_size: of ``tokenizer``, where the text decides it and is always the same; else None.
     """
 
     source: str
@@ -26,6 +27,7 @@ class Corpus:
     val_fraction: float | None
     open: Callable[[Place, int | None], Source]
     on_demand: bool = False
+    vocab_size: int | None = None
 
 
 CORPORA: Registry[Corpus] = Registry("dataset")

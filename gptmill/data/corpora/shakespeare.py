@@ -28,7 +28,11 @@ def opened(place: Place, max_samples: int | None) -> TextFiles:
     return TextFiles([(place.file(FILE), "0")], "tiny Shakespeare")
 
 
-for name, tokenizer in (("shakespeare", "gpt2"), ("tinyshakespeare", "gpt2"), ("shakespeare_char", "char")):
+for name, tokenizer, vocab_size in (
+    ("shakespeare", "gpt2", None),
+    ("tinyshakespeare", "gpt2", None),
+    ("shakespeare_char", "char", 65),
+):
     CORPORA.register(name)(
-        Corpus("tiny Shakespeare (public domain)", tokenizer, val_fraction=0.1, open=opened, on_demand=True)
+        Corpus("tiny Shakespeare (public domain)", tokenizer, 0.1, opened, on_demand=True, vocab_size=vocab_size)
     )

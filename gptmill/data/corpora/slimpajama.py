@@ -27,7 +27,9 @@ def corpus(size: str, tokenizer: str) -> Corpus:
 
     def opened(place: Place, max_samples: int | None) -> OwnSplits:
         now = max_samples is None
-        train = place.hub_files(repo, revision, "data", PATTERN.format(split="train"), all_now=now)
+        train = place.hub_files(
+            repo, revision, "data", PATTERN.format(split="train"), all_now=now, also="with those of validation"
+        )
         val = place.hub_files(repo, revision, "data", PATTERN.format(split="validation"))
         return OwnSplits(numbered(train), numbered(val), title, one_text=False)
 

@@ -21,7 +21,8 @@ def corpus(title: str, folder: str) -> Corpus:
         if given := place.given("train.txt", "valid.txt"):
             train, val = numbered([given[0]]), numbered([given[1]])
         else:
-            train = numbered(place.hub_files(REPO, REVISION, folder, TRAIN))
+            also = f"with those of validation, or train.txt and valid.txt of any edition into {place.folder}"
+            train = numbered(place.hub_files(REPO, REVISION, folder, TRAIN, also=also))
             val = numbered(place.hub_files(REPO, REVISION, folder, VAL))
         return OwnSplits(train, val, title, one_text=True, max_rows=max_samples)
 

@@ -55,16 +55,25 @@ class Place:
         return self._fetched([file], f"fetch {file.url} and put it there as {beside}")[0]
 
     def hub_files(
-        self, repo: str, revision: str, folder: str, pattern: str, *, complete: int | None = None, all_now: bool = True
+        self,
+        repo: str,
+        revision: str,
+        folder: str,
+        pattern: str,
+        *,
+        complete: int | None = None,
+        all_now: bool = True,
+        also: str = "",
     ) -> Iterable[Path]:
         """The files of a folder on the Hub whose names match, in the order of their names.
 
         Args:
             complete: how many there are; None where the names say it (..-of-00048).
+            also: what else to put there by hand, for the line that says so.
             all_now: False fetches each one when it is reached: the first documents need the first file only.
         """
         what = f"the {complete or ''} files {_readable(pattern)} of {page(repo, revision, folder)}".replace("  ", " ")
-        way_out = f"fetch {what} and put them into {self.downloads}"
+        way_out = f"fetch {what} and put them into {self.downloads}{also and ', '}{also}"
         try:
             with self._alone():
                 files = list_files(repo, revision, folder, pattern, self.downloads)
@@ -177,4 +186,5 @@ class _OneByOne(Iterable[Path]):
 
 def _readable(pattern: str) -> str:
     """A regular expression of ours as a person would write it."""
-    return re.sub(r"\[0-9a-f\]\+|\\d\+", "*", pattern).replace("\\.", ".")
+    always = re.sub(r"\(.*?\)\?", "", pattern)
+    return re.sub(r"\\d\+", "*", always).replace("\\.", ".")

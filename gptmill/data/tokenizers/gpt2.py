@@ -99,7 +99,10 @@ class Gpt2Kind:
 
     @staticmethod
     def trained(argument: str, texts: Iterable[str]) -> Tokenizer:
-        return fetched(", or name their folder with --tokenizer FOLDER, or train one here: --tokenizer bpe-4096")
+        return fetched(
+            ", or prepare with their folder (gptmill prepare --tokenizer FOLDER) or a vocabulary learned from the text "
+            "(--tokenizer bpe-4096)"
+        )
 
     @staticmethod
     def loaded(folder: Path, body: dict[str, object]) -> Tokenizer:

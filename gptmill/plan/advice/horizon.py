@@ -33,7 +33,7 @@ def few_tokens_per_parameter(run: Situation) -> Advice | None:
         "max_iters",
         f"{count(run.plan.total_tokens)} tokens for {count(run.plan.params)} parameters: {ratio:.2g} each",
         "about 20 is compute-optimal (arXiv:2203.15556); a smaller model would reach a lower loss in this time",
-        f"max_iters={_steps_for_ratio(run.plan)}, or a smaller model",
+        "a smaller model" if _too_often(run.plan) else f"max_iters={_steps_for_ratio(run.plan)}, or a smaller model",
     )
 
 
@@ -121,6 +121,11 @@ def snapshot_beyond_the_run(run: Situation) -> Advice | None:
         "none is ever taken",
         f"snapshot_interval={max(1, plan.max_iters // 5)}",
     )
+
+
+def _too_often(plan: Plan) -> bool:
+    """Whether the compute-optimal length would repeat the text more than is worth it."""
+    return plan.train_tokens is not None and COMPUTE_OPTIMAL * plan.params > MANY_EPOCHS * plan.train_tokens
 
 
 def _steps_for_ratio(plan: Plan) -> int:

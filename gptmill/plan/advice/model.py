@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gptmill.plan.advice.situation import ADVICE, Situation, default, note
 from gptmill.plan.flops import has_closed_form, members
-from gptmill.plan.shape import expected_vocab_size, how_to_prepare
+from gptmill.plan.shape import FIXED_VOCAB_SIZES, expected_vocab_size, how_to_prepare
 from gptmill.plan.types import Advice
 
 
@@ -13,11 +13,13 @@ def vocabulary_assumed(run: Situation) -> Advice | None:
     if run.config.vocab_size is not None or (run.data is not None and run.data.vocab_size is not None):
         return None
     tokenizer = run.config.tokenizer
+    if tokenizer in FIXED_VOCAB_SIZES:
+        return None
     expected = expected_vocab_size(tokenizer) is not None
     return note(
         "vocab_size",
         f"{run.plan.shape.vocab_size:,} is assumed",
-        f"tokenizer {tokenizer} has not met the text yet"
+        f"{tokenizer} is still to be learned from the text"
         if expected
         else "no meta.json names the tokenizer; this is GPT-2's",
         f"{how_to_prepare(run.config)}; or vocab_size=N",
