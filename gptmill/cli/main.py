@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from gptmill import __version__
 from gptmill.cli.say import say
@@ -51,6 +51,11 @@ def main(argv: list[str] | None = None) -> None:
     except GptmillError as error:
         complain(*error.problems)
         code = error.exit_code
+    except UnusedCliTokensError as error:
+        command = tokens[0] if tokens else ""
+        words = " ".join(error.unused_tokens or tokens)
+        complain(f"{words}: gptmill {command} takes no such word by itself; see gptmill {command} --help")
+        code = UserError.exit_code
     except CycloptsError as error:
         complain(str(error).replace("\n", " "))
         code = UserError.exit_code

@@ -9,7 +9,6 @@ from gptmill.cli.dataset import folder_of
 from gptmill.config.layers import DEFAULT, ENTRANCE, Parts
 from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
-from gptmill.config.schema import Config
 from gptmill.config.wording import config_error, show
 from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
@@ -28,8 +27,6 @@ def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: 
     """
     resolved = load(argv, entrance, parts, find_run)
     if resolved.own is None:
-        if resolved.config.init_from == "resume" and resolved.origins["dataset"] == DEFAULT:
-            _nothing_to_resume(resolved.config)
         return resolved
     notices, problems = judge(resolved)
     if problems:
@@ -37,13 +34,15 @@ def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: 
     return replace(resolved, notices=resolved.notices + notices)
 
 
-def _nothing_to_resume(config: Config) -> None:
-    """With no config and no run, the default dataset is nobody's wish; where it is there, a new run begins.
+def check_resumable(resolved: Resolved) -> None:
+    """With no run and no config, the default dataset is nobody's wish; where it is there, a new run begins.
 
     Raises:
-        UserError: names the runs that are here.
+        UserError: there is no run; names those that are here.
     """
-    if is_dataset(folder_of(config)):
+    config = resolved.config
+    asked = config.init_from == "resume" and resolved.own is None and resolved.origins["dataset"] == DEFAULT
+    if not asked or is_dataset(folder_of(config)):
         return
     here = sorted(path.parent.name for path in Path().glob("*/config.json") if is_run(path.parent))
     others = f"; runs here: {', '.join(here[:SHOWN])}{', ...' * (len(here) > SHOWN)} (--out_dir=NAME)" if here else ""

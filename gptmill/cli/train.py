@@ -17,7 +17,7 @@ from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, new_state, trace_model
 from gptmill.cli.plan import remarks
-from gptmill.cli.resuming import load_run
+from gptmill.cli.resuming import check_resumable, load_run
 from gptmill.cli.say import say
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
@@ -65,6 +65,7 @@ def train(
 
 def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furnish = lambda _: None) -> int:
     """Settle the plan, find the run folder, train."""
+    check_resumable(resolved)
     config, place = resolved.config, find_place()
     machine, data = usable_machine(resolved), ready_data(config)
     plan = make_plan(

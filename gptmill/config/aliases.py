@@ -48,6 +48,10 @@ MODEL_NAMES: dict[str, str] = {
 # Values that mean one of ours: key -> value -> (our value, why).
 SAME_VALUE: dict[str, dict[str, tuple[str, str]]] = {
     "attention_backend": {"flash_attn_2": ("sdpa", "PyTorch's fused attention holds the same kernel")},
+    "dtype": {
+        short: (long, "torch's name for it")
+        for short, long in {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32"}.items()
+    },
 }
 
 # Accepted so that other systems' configs run unchanged; each says why it has nothing to do.

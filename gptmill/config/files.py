@@ -92,8 +92,11 @@ def _find(name: str) -> Found | str:
 
 def _missing(name: str, shown: str, stem: str) -> str:
     if os.path.lexists(name):
-        kind = "a folder" if os.path.isdir(name) else "not a config file"
-        return f"{shown}: is {kind}; configs end in {', '.join(SUFFIXES)}"
+        if os.path.isdir(name):
+            return (
+                f"{shown}: is a folder; configs end in {', '.join(SUFFIXES)}, and a run's folder is --out_dir={shown}"
+            )
+        return f"{shown}: is not a config file; configs end in {', '.join(SUFFIXES)}"
     if "=" in name:
         return f"{shown}: no such config file; a setting is written with two dashes: --{shown}"
     if name == ".config":

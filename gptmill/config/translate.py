@@ -41,7 +41,8 @@ class Translation:
                 self._later(name, setting)
             elif name not in KNOWN:
                 few = len(self.problems) < MAX_PROBLEMS  # a hint takes milliseconds, and later ones are not shown
-                self.problems.append(f"{_at(setting, name)}: unknown key{nearest(name, KNOWN) if few else ''}")
+                hint = (nearest(name, KNOWN) if few else "") or "; gptmill train --help lists them"
+                self.problems.append(f"{_at(setting, name)}: unknown key{hint}")
             elif name not in later.OPTIONS:
                 self._known(name, setting, found)
         return found
