@@ -6,7 +6,7 @@ config -> plan -> data are settled first, without torch, so that every mistake s
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,6 @@ from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
-from gptmill.events import Event
 from gptmill.parallel.launch import Place, find_place
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
@@ -104,6 +103,7 @@ def fit(
     Returns:
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
+    from gptmill.cli.recording import Recorder, Recording
     from gptmill.cli.samples import SampleRecorder
     from gptmill.data.baseline import unigram_loss
     from gptmill.data.batches import Batches, fixed_batches
@@ -147,21 +147,15 @@ def fit(
         weights_sha256=lambda: result_sha256(run_dir.path, state, plan),
         peak_memory=lambda: peak_memory(plan.device) or peak_host_memory(),
     )
-    console = ConsoleRecorder(plan.log_interval)
-    jsonl = JsonlRecorder(run_dir.path, summary.result)
-    checkpointer = Checkpointer(
-        run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training
-    )
-    recorders: list[Callable[[Event], Iterable[Event]]] = [console, summary, jsonl, checkpointer]
-    with StopOnSignal() as stop:
-        if plan.generate_interval:
-            recorders.append(SampleRecorder(state.model, tokenizer, plan, stop))
+    stop = StopOnSignal()
+    recorders: list[Recorder] = [
+        ConsoleRecorder(plan.log_interval),
+        summary,
+        JsonlRecorder(run_dir.path, summary.result),
+        Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training),
+        *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
+    ]
+    with stop, Recording(recorders) as recording:
         for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
-            pending = [event]
-            while pending:  # a recorder may answer with events of its own: CheckpointSaved, Notice
-                told = pending.pop(0)
-                for record in recorders:
-                    pending += record(told)
-    console.close()
-    jsonl.close()
+            recording.tell(event)
     return summary.result(), stop.signal

@@ -1,0 +1,45 @@
+"""Who is told what happens in a run: the list of recorders, and the order in which they hear of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from types import TracebackType
+
+from gptmill.events import Event
+
+Recorder = Callable[[Event], Iterable[Event]]  # may answer with events of its own: CheckpointSaved, Notice
+
+
+class Recording:
+    """Tells every recorder of every event, in order; closes those that can be closed, the last one first.
+
+    Args:
+        measure: adds to an event what follows from it, such as MFU, before anyone hears of it.
+    """
+
+    def __init__(self, recorders: list[Recorder], measure: Callable[[Event], Event] = lambda event: event) -> None:
+        self._recorders = recorders
+        self._measure = measure
+        self.seconds = 0.0  # spent in here
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as stack:
+            for recorder in self._recorders:
+                if close := getattr(recorder, "close", None):
+                    stack.callback(close)
+
+    def tell(self, event: Event) -> None:
+        began = time.perf_counter()
+        pending = [event]
+        while pending:
+            told = self._measure(pending.pop(0))
+            for record in self._recorders:
+                pending += record(told)
+        self.seconds += time.perf_counter() - began
