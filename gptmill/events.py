@@ -39,6 +39,7 @@ class StepDone(Event):
         gradients: on steps that looked at them, read after unscaling and before clipping; None on others.
         weights: on steps that looked at them; None on others.
         mfu: what these tokens in these seconds mean on this device; ``track/meters.py`` adds it.
+        loss_variance: over the last steps of this process, this one included; ``track/meters.py`` adds it.
     """
 
     loss: float
@@ -52,6 +53,7 @@ class StepDone(Event):
     gradients: dict[str, Any] | None = None
     weights: dict[str, Any] | None = None
     mfu: dict[str, Any] | None = None
+    loss_variance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 
+from gptmill.cli.startup import device_peak, layer_flops, utilization
+from gptmill.config.schema import Config
 from gptmill.events import Event
+from gptmill.plan.types import Plan
+from gptmill.track.console import ConsoleRecorder
+from gptmill.track.jsonl import JsonlRecorder
+from gptmill.track.meters import Meter
+from gptmill.track.summary import Summary
+from gptmill.train.state import TrainState
 
 Recorder = Callable[[Event], Iterable[Event]]  # may answer with events of its own: CheckpointSaved, Notice
+
+
+def meter(plan: Plan) -> Meter:
+    """What measures every step before anyone hears of it."""
+    attention, ffn = layer_flops(plan)
+    return Meter(
+        plan,
+        peak_flops=device_peak(plan),
+        attention_flops=attention,
+        ffn_flops=ffn,
+        utilization=utilization(plan.device),
+    )
+
+
+def watchers(plan: Plan, config: Config, run_dir: Path, state: TrainState, summary: Summary) -> list[Recorder]:
+    """Recorders that only look: the console, the record on disk. They hear of an event before anything is saved."""
+    return [ConsoleRecorder(plan.log_interval), summary, JsonlRecorder(run_dir, summary.result)]
 
 
 class Recording:

@@ -103,15 +103,14 @@ def fit(
     Returns:
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
-    from gptmill.cli.recording import Recorder, Recording
+    from gptmill.cli.recording import Recorder, Recording, meter, watchers
     from gptmill.cli.samples import SampleRecorder
     from gptmill.data.baseline import unigram_loss
     from gptmill.data.batches import Batches, fixed_batches
     from gptmill.data.shards import open_tokens
     from gptmill.parallel.single import Single
-    from gptmill.track.console import ConsoleRecorder
     from gptmill.track.describe import describe
-    from gptmill.track.jsonl import JsonlRecorder, has_saved
+    from gptmill.track.jsonl import has_saved
     from gptmill.track.summary import Summary, peak_host_memory
     from gptmill.train.checkpoint import result_sha256, resume
     from gptmill.train.checkpointer import Checkpointer
@@ -149,13 +148,11 @@ def fit(
     )
     stop = StopOnSignal()
     recorders: list[Recorder] = [
-        ConsoleRecorder(plan.log_interval),
-        summary,
-        JsonlRecorder(run_dir.path, summary.result),
+        *watchers(plan, resolved.config, run_dir.path, state, summary),
         Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training),
         *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
     ]
-    with stop, Recording(recorders) as recording:
+    with stop, Recording(recorders, meter(plan)) as recording:
         for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
             recording.tell(event)
     return summary.result(), stop.signal
