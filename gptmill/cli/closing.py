@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import json as json_format
 import shlex
 from pathlib import Path
 from typing import Any
 
 from gptmill.cli.runs import GPT2_VOCABULARIES, vocabulary
+from gptmill.cli.say import say
 from gptmill.units import count, duration
 
 
-def closing(result: dict[str, Any]) -> str:
-    """A few lines for a person: what was reached, where it is, what to type next.
+def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
+    """Tell a script or a person how the run ended; returns the exit code.
 
     Args:
         result: the summary that ``train --json`` prints.
+        signal: number of the signal that ended it early.
     """
+    if json:
+        print(json_format.dumps(result, allow_nan=False))
+    elif signal is None:
+        say(closing(result))
+    return 128 + signal if signal else 0
+
+
+def closing(result: dict[str, Any]) -> str:
+    """A few lines for a person: what was reached, where it is, what to type next."""
     lines = []
     if result["best_val_loss"] is not None:
         perplexity = f" (perplexity {result['perplexity']:.2f})" if result["perplexity"] is not None else ""

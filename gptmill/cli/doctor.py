@@ -22,7 +22,7 @@ from gptmill.plan.types import Machine
 from gptmill.units import flops
 
 WIDTH = 80
-NAME, STATUS = 22, 9  # characters of the first columns
+NAME, STATUS = 17, 9  # characters of the first columns
 STYLES = {OK: "green", MISSING: "yellow", PROBLEM: "bold red"}
 Flag = Annotated[bool, Parameter(negative="")]
 

@@ -5,7 +5,6 @@ config -> plan -> data are settled first, without torch, so that every mistake s
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from gptmill.cli.closing import conclude
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, new_state, trace_model
 from gptmill.cli.plan import remarks
+from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
 from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
 from gptmill.config.resolve import Resolved
@@ -36,6 +37,7 @@ def train(
     json: Flag = False,
     explain: Flag = False,
     overwrite: Flag = False,
+    profile: Profile = None,
     import_: Import = None,
 ) -> int:
     """Train a model, or with --resume go on with a run.
@@ -58,16 +60,19 @@ def train(
         from gptmill.cli.explain import explain as show
 
         return show(resolved)
-    return carry_out(resolved, json=json, overwrite=overwrite)
+    return carry_out(resolved, json=json, overwrite=overwrite, profile=profile)
 
 
-def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furnish = lambda _: None) -> int:
+def carry_out(
+    resolved: Resolved, *, json: bool, overwrite: bool, profile: Profile, furnish: Furnish = lambda _: None
+) -> int:
     """Settle the plan, find the run folder, train."""
     config, place = resolved.config, find_place()
     machine, data = usable_machine(resolved), ready_data(config)
     plan = make_plan(
         config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
     )
+    check_steps(profile, plan)
     run_dir = open_run_dir(
         resolved.own.run if resolved.own else config.out_dir,
         explicit=resolved.own is not None or resolved.origins["out_dir"].startswith("--"),
@@ -83,20 +88,14 @@ def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furni
             say(*check_same_run(run_dir.path, plan, data))
             result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
         else:
-            result, signal = fit(resolved, plan, data, run_dir, place, furnish)
+            result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
     finally:
         run_dir.release()
-    if json:
-        print(json_format.dumps(result, allow_nan=False))
-    elif signal is None:
-        from gptmill.cli.closing import closing
-
-        say(closing(result))
-    return 128 + signal if signal else 0
+    return conclude(result, signal, json=json)
 
 
 def fit(
-    resolved: Resolved, plan: Plan, data: DataFacts, run_dir: RunDir, place: Place, furnish: Furnish
+    resolved: Resolved, plan: Plan, data: DataFacts, run_dir: RunDir, place: Place, furnish: Furnish, profile: Profile
 ) -> tuple[dict[str, Any], int | None]:
     """Carry out the plan in the run folder.
 
@@ -151,6 +150,7 @@ def fit(
         *watchers(plan, resolved.config, run_dir.path, state, summary),
         Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training),
         *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
+        *([ProfileRecorder(run_dir.path, profile, plan)] if profile else []),
     ]
     with stop, Recording(recorders, meter(plan)) as recording:
         for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):

@@ -48,7 +48,7 @@ def measurements(machine: Machine) -> list[Check]:
         Check(f"{kind} {name}", look, remedy, needed=True)
         for kind in kinds
         for name, look in (
-            *((f"matmul {dtype}", partial(speed.matmul, kind, dtype)) for dtype in speed.DTYPES[kind]),
+            *((dtype, partial(speed.matmul, kind, dtype)) for dtype in speed.DTYPES[kind]),
             ("copy", partial(speed.copy, kind)),
         )
     ]

@@ -98,12 +98,12 @@ def text() -> Found:
 
 def gpt2_files() -> Found:
     from gptmill.data.tokenizers.bpe import ENCODER, MERGES
-    from gptmill.data.tokenizers.gpt2 import ADDRESS, cache_folder, from_folder
+    from gptmill.data.tokenizers.gpt2 import cache_folder, from_folder
 
     folder = cache_folder()
     if not all((folder / name).exists() for name in (ENCODER, MERGES)):
         says = f"{ENCODER} and {MERGES} are not in {folder}"
-        remedy = f"tokenizer=gpt2 downloads them; without a network put them there, from {ADDRESS}"
+        remedy = "tokenizer=gpt2 downloads them; without a network copy them from a machine that has them"
         return Found(MISSING, says, remedy)
     try:
         from_folder(folder)

@@ -38,7 +38,7 @@ def matmul(kind: str, dtype: str) -> Found:
             if seconds > TOO_LONG:
                 break
     figures = {"device": kind, "dtype": dtype, "flops_per_second": best, "size": best_n}
-    return Found(OK, f"{flops(best)}/s at {best_n} x {best_n}", figures=figures)
+    return Found(OK, f"{flops(best)}/s, matmul of {best_n} x {best_n}", figures=figures)
 
 
 def copy(kind: str) -> Found:
