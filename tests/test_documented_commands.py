@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import re
 import runpy
 import shlex
@@ -220,9 +221,10 @@ def machine(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
     assert "machine   cpu" in typed("gptmill plan quick --device=cpu", patch).out
 
 
-def no_folded_log(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
+def folded_log(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
     assert typed("python train.py", patch).code == 0
-    assert Path("out/metrics.jsonl").is_file() and not list(here.glob("out/run_*.json"))
+    (found,) = here.glob(row["command"].removeprefix("ls "))
+    assert json.loads(found.read_text())["summary"]["final_iter"] == 2
 
 
 SHELL = {
@@ -234,7 +236,7 @@ SHELL = {
     "run_train_lm.sh prints how to stop one run": stopping,
     "the page is there": page,
     "left over from writing the document": page,
-    "folded log": no_folded_log,
+    "the run has one": folded_log,
 }
 
 

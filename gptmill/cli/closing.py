@@ -35,7 +35,11 @@ def closing(result: dict[str, Any]) -> str:
         lines.append(f"unigram entropy      {result['unigram_entropy']:.4f}: what token frequencies alone would reach")
     if result["tokens_per_second"]:
         speed = f"median step {result['tokens_per_second']:,.0f} tokens/s"
+        if result.get("mfu") is not None:
+            speed += f", MFU {result['mfu']:.1%}"
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
+    if result.get("goodput") is not None:
+        lines.append(f"{result['goodput']:.0%} of {duration(result['wall_seconds'])} trained{_rest(result)}")
     lines.append(f"run folder {result['run_dir']}")
     if Path(result["run_dir"], "best").exists():
         lines.append(f"model      {result['run_dir']}/best")
@@ -45,3 +49,11 @@ def closing(result: dict[str, Any]) -> str:
     ):
         lines.append(f"try it     gptmill sample --run {shlex.quote(result['run_dir'])}")
     return "\n".join(lines)
+
+
+def _rest(result: dict[str, Any]) -> str:
+    """'; evaluation 5%, checkpoint 1%', the largest first, without what is less than half a percent."""
+    beside = ("warmup", "evaluation", "checkpoint", "other")
+    shares = sorted(((result["time_split"][name] / result["wall_seconds"], name) for name in beside), reverse=True)
+    words = [f"{name} {share:.0%}" for share, name in shares if share >= 0.005]
+    return f"; {', '.join(words)}" if words else ""

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from gptmill.cli.startup import device_peak, layer_flops, utilization
+from gptmill.cli.startup import device_peak, layer_flops, metadata, startup_info, utilization
 from gptmill.config.schema import Config
 from gptmill.events import Event
 from gptmill.plan.types import Plan
-from gptmill.track.console import ConsoleRecorder
+from gptmill.track.console import STYLES, ConsoleRecorder
+from gptmill.track.folded import FoldedLog
 from gptmill.track.jsonl import JsonlRecorder
 from gptmill.track.meters import Meter
 from gptmill.track.summary import Summary
@@ -35,7 +36,15 @@ def meter(plan: Plan) -> Meter:
 
 def watchers(plan: Plan, config: Config, run_dir: Path, state: TrainState, summary: Summary) -> list[Recorder]:
     """Recorders that only look: the console, the record on disk. They hear of an event before anything is saved."""
-    return [ConsoleRecorder(plan.log_interval), summary, JsonlRecorder(run_dir, summary.result)]
+    info = startup_info(plan, config, state)
+    about = {"config": info["config"], "startup_info": info, "metadata": metadata(plan)}
+    folded = FoldedLog(run_dir, log_interval=plan.log_interval, save_interval=plan.log_save_interval, about=about)
+    return [
+        ConsoleRecorder(STYLES[plan.log_style](plan, info), plan.log_interval),
+        summary,
+        JsonlRecorder(run_dir, summary.result),
+        *([folded] if plan.save_log_to_json else []),
+    ]
 
 
 class Recording:

@@ -73,7 +73,7 @@ def read_events(run_dir: Path) -> Iterator[dict[str, Any]]:
         return
     with file:
         for line in file:
-            fields = _parse(line)
+            fields = parse_line(line)
             if fields is not None:
                 yield fields
 
@@ -90,7 +90,7 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
         with open(run_dir / METRICS, "rb") as file:
             for line in file:
                 if b'"run_done"' in line:
-                    fields = _parse(line)
+                    fields = parse_line(line)
                     if fields is not None and fields["event"] == "run_done":
                         last = fields
     except OSError:
@@ -98,7 +98,7 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
     return last
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
     """One line as a record; None when it is damaged, or unfinished and about to be cut off by the next writer."""
     try:
         fields = json.loads(line) if line.endswith(b"\n") else None
