@@ -147,7 +147,7 @@ def block(screen: Screen, event: StepDone, style: str = "full") -> list[str]:
     opened = len(screen.text())
     for iter in (499, event.iter):
         recorder(StepDone(**{**vars(event), "iter": iter}))
-    return re.sub(r"ETA [^|│,]*", "ETA ...", screen.text()[opened:]).splitlines()
+    return re.sub(r"ETA [^|│,\n\x1b]*", "ETA ...", screen.text()[opened:]).splitlines()
 
 
 def test_a_full_block_has_the_documents_members():
