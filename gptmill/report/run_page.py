@@ -1,0 +1,171 @@
+"""The page of one run: its verdict on top, then the numbers, the charts, and what was asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from gptmill.durable import replace
+from gptmill.report.charts import ACTIVITIES, figures
+from gptmill.report.columns import MOST_LOOKS, number
+from gptmill.report.page import render
+from gptmill.report.runlog import RunLog, read_run
+from gptmill.report.verdict import judge
+from gptmill.units import count, duration, flops, size
+
+SHOWN_SAMPLES = 12  # of the steps that wrote samples: the last, and evenly among the earlier
+CHARTS = {
+    "loss": "losses",
+    "speed": "speed",
+    "mfu": "MFU",
+    "memory": "memory",
+    "times": "the time inside a step",
+    "gradients": "gradients by layer",
+    "updates": "weight updates",
+}
+
+
+def write_page(run_dir: Path, out: Path) -> None:
+    """Write a run's page, whole or not at all. Raises: UserError when plotly is missing, OSError when out cannot be written."""
+    replace(out, run_page(read_run(run_dir)))
+
+
+def run_page(log: RunLog) -> bytes:
+    drawn = figures(log)
+    chosen, defaults = settings(log.config)
+    parts = time_parts(log)
+    every = ", ".join(log.frozen[:8])
+    return render(
+        "run.html",
+        title=f"{log.name}: gptmill report",
+        figures=drawn,
+        log=log,
+        verdict=judge(log),
+        facts=facts(log),
+        missing=", ".join(says for name, says in CHARTS.items() if name not in drawn),
+        mfu_note=f"Of {log.mfu['hardware_peak_tflops']} TFLOP/s, dense." if log.mfu.get("hardware_peak_tflops") else "",
+        looks_note=f"Before clipping; of more than {MOST_LOOKS} looks every second, fourth, ... is drawn.",
+        frozen_note=f" Did not move at all: {every}." if every else "",
+        parts=parts,
+        goodput=goodput(log, parts),
+        samples=some(log.samples),
+        hardware=hardware(log),
+        chosen=chosen,
+        defaults=defaults,
+        footnote="Pale lines are single steps, dark ones means of neighbouring steps. Of very many steps the least and the greatest "
+        "of each bucket are drawn, so spikes stay. Training time leaves out evaluations, checkpoints and compiling.",
+    )
+
+
+def facts(log: RunLog) -> list[tuple[str, str]]:
+    """The numbers that a reader looks for first; what is not known is left out."""
+    fold, axes = log.fold, log.axes()
+    best = fold.best_val_loss
+    found: dict[str, str | None] = {
+        "best validation loss": f"{best:.4f}" if best is not None else None,
+        "perplexity": f"{math.exp(best):.2f}" if best is not None and best < 700 else None,
+        "steps": f"{log.steps.last_iter:,} of {log.max_iters:,}" if log.max_iters else f"{log.steps.last_iter:,}",
+        "tokens": count(axes["tokens"][-1]) if "tokens" in axes else None,
+        "training time": duration(axes["time"][-1]) if "time" in axes else None,
+        "compute": flops(axes["flops"][-1]) if "flops" in axes else None,
+        "speed": f"{fold.tokens_per_second:,.0f} tokens/s" if fold.tokens_per_second else None,
+        "MFU": f"{mfu:.1%}" if (mfu := median_mfu(log)) is not None else None,
+        "peak memory": f"{peak:.2f} GB" if (peak := peak_gb(log)) is not None else None,
+        "parameters": count(log.plan["params"]) if number(log.plan.get("params")) > 0 else None,
+        "stopped": str(fold.stopped) if fold.stopped else None,
+    }
+    return [(name, value) for name, value in found.items() if value is not None]
+
+
+def median_mfu(log: RunLog) -> float | None:
+    import numpy as np
+
+    known = log.steps["mfu"][np.isfinite(log.steps["mfu"])]
+    return float(np.median(known)) if len(known) else None
+
+
+def peak_gb(log: RunLog) -> float | None:
+    """The most the device ever held, or where the device is the host, the process [GB]."""
+    for column in ("allocated_gb", "host_gb"):
+        known = [value for value in log.steps[column].tolist() if value > 0]
+        if known:
+            return max(known)
+    summary = log.summary or {}
+    return number(summary.get("peak_memory")) / 1e9 if number(summary.get("peak_memory")) > 0 else None
+
+
+def time_parts(log: RunLog) -> list[dict[str, Any]]:
+    """What the processes' time was spent on; empty where the records carry no times."""
+    import numpy as np
+
+    stepping = float(np.nansum(log.steps["time_ms"])) / 1e3
+    if log.present <= 0 or stepping <= 0:
+        return []
+    seconds: dict[str, float] = {}
+    for column, name in ACTIVITIES.items():
+        seconds[name] = float(np.nansum(log.steps[column])) / 1e3
+    seconds = {"steps: " + name: spent for name, spent in seconds.items() if spent > 0}
+    seconds["steps: other" if seconds else "steps"] = max(0.0, stepping - sum(seconds.values()))
+    seconds |= {
+        "evaluation": log.spent["evaluation"],
+        "saving": log.spent["saving"],
+        "steps done again": log.spent["redone"],
+    }
+    total = max(log.present, sum(seconds.values()))
+    seconds["start, samples, recording"] = total - sum(seconds.values())
+    shown = [(name, spent) for name, spent in seconds.items() if spent >= 0.0005 * total]
+    return [
+        {"name": name, "seconds": round(spent, 3), "duration": duration(spent), "share": f"{spent / total:.1%}",
+         "colour": f"--run{n % 8}"}
+        for n, (name, spent) in enumerate(shown)
+    ]  # fmt: skip
+
+
+def goodput(log: RunLog, parts: list[dict[str, Any]]) -> str:
+    """The share of time that went into steps that count."""
+    total = sum(part["seconds"] for part in parts)
+    useful = sum(part["seconds"] for part in parts if part["name"].startswith("steps") and "again" not in part["name"])
+    if not total:
+        return ""
+    processes = f" in {log.processes} processes" if log.processes > 1 else ""
+    return f"Goodput {useful / total:.0%}: {duration(useful)} of {duration(total)}{processes} went into training steps that count."
+
+
+def some(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last step's samples first, then the earlier ones', thinned evenly."""
+    newest_first = [
+        {"iter": step["iter"], "samples": [sample for sample in step["samples"] if isinstance(sample, dict)]}
+        for step in reversed(samples)
+    ]
+    stride = max(1, math.ceil(len(newest_first) / SHOWN_SAMPLES))
+    return newest_first[::stride]
+
+
+def hardware(log: RunLog) -> list[tuple[str, str]]:
+    """What the run ran on, as planned and as measured."""
+    plan, mfu = log.plan, log.mfu
+    memory = number(plan.get("device_memory"))
+    found = {
+        "device": mfu.get("gpu_name") or plan.get("device_name"),
+        "kind": plan.get("device"),
+        "devices": plan.get("world_size"),
+        "memory": size(memory) if memory > 0 else None,
+        "precision": mfu.get("precision") or plan.get("dtype"),
+        "compiled": plan.get("compile"),
+        "attention": plan["shape"].get("attention_backend") if isinstance(plan.get("shape"), dict) else None,
+    }
+    return [(name, str(value)) for name, value in found.items() if value is not None]
+
+
+def settings(config: dict[str, dict[str, Any]]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    """(key, value, origin) of what someone set, and of the defaults."""
+    rows = [
+        (key, as_text(entry.get("value")), str(entry.get("origin", "default"))) for key, entry in sorted(config.items())
+    ]
+    return [row for row in rows if row[2] != "default"], [row for row in rows if row[2] == "default"]
+
+
+def as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,75 @@
+"""Read a run_*.json, the one-file log that gptmill folds from metrics.jsonl and that the enhanced nanoGPT trainers wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gptmill.errors import UserError
+from gptmill.report.columns import number
+from gptmill.report.runlog import RunLog, fold_events
+
+
+def read_run_json(path: Path) -> RunLog:
+    """The file as a run's log.
+
+    Raises:
+        UserError: it cannot be read, or is not such a file.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a run folder or a run_*.json") from error
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}: not JSON, or cut short; name a run folder or a run_*.json") from None
+    if not isinstance(found, dict) or not isinstance(found.get("training_iterations"), list):
+        raise UserError(f"{path}: not a training log (no list training_iterations); name a run folder or a run_*.json")
+    asked = _dict(found.get("config"))
+    started = _dict(found.get("startup_info"))
+    log = RunLog(
+        str(path),
+        config={key: {"value": value, "origin": path.name} for key, value in asked.items()},
+        plan={
+            "params": _dict(started.get("model")).get("total_params"),
+            "device_name": _dict(started.get("hardware")).get("gpu_name"),
+            "architecture": next((name for name in _architectures(found["training_iterations"]) if name), None),
+        },
+    )
+    return fold_events(log, _events(found, asked))
+
+
+def _events(found: dict[str, Any], asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The file's lists as records of metrics.jsonl, in the order things happened.
+
+    Their iteration i is the step after i updates, ours counts it as i + 1; an evaluation comes before it in both.
+    """
+    sizes = [number(asked.get(key)) for key in ("batch_size", "gradient_accumulation_steps", "block_size")]
+    tokens = sizes[0] * sizes[1] * sizes[2]  # accumulation is summed over all devices, as in nanoGPT
+    yield {"event": "run_started", "iter": 0, "max_iters": asked.get("max_iters")}
+    steps = [
+        {**step, "event": "step_done", "iter": step["iter"] + 1, "tokens": tokens, "tokens_per_second": _speed(step)}
+        for step in found["training_iterations"]
+        if isinstance(step, dict) and isinstance(step.get("iter"), int)
+    ]
+    evals = [
+        {**each, "event": "eval_done"}
+        for each in found.get("eval_steps") or []
+        if isinstance(each, dict) and isinstance(each.get("iter"), int)
+    ]
+    yield from sorted([*steps, *evals], key=lambda fields: fields["iter"])
+
+
+def _speed(step: dict[str, Any]) -> Any:
+    return _dict(step.get("mfu")).get("tokens_per_sec")
+
+
+def _architectures(steps: list[Any]) -> Iterator[str | None]:
+    for step in steps:
+        name = _dict(_dict(step).get("mfu")).get("architecture")
+        yield name if isinstance(name, str) else None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
