@@ -142,7 +142,7 @@ class Hasty(torch.optim.SGD):
         (pytorch.attention, "torch.nn.functional.scaled_dot_product_attention", uncausal),
         (pytorch.adamw, "torch.optim.AdamW", Hasty),
         (pytorch.compiled, "torch.compile", lambda function: torch.cos),
-        (pytorch.bfloat16, "torch.bfloat16", torch.float8_e5m2),
+        (pytorch.bfloat16, "torch.bfloat16", torch.int8),
         (pytorch.device, "torch.arange", lambda stop, device: torch.ones(stop)),
     ],
 )
@@ -153,6 +153,12 @@ def test_a_part_of_torch_that_computes_wrongly_is_a_problem(
         assert check(CPU).status == OK
     monkeypatch.setattr(broken, by)
     assert found(Check("x", lambda: check(CPU), "remedy")).status == PROBLEM
+
+
+def test_a_device_without_bfloat16_is_told_which_dtype_it_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "bfloat16", torch.bits8)  # a dtype that has no products
+    lacking = pytorch.bfloat16(CPU)
+    assert lacking.status == "missing" and "float32" in lacking.try_
 
 
 def test_two_processes_that_add_up_wrongly_or_never_meet_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

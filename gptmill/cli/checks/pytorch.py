@@ -70,7 +70,10 @@ def device(machine: Machine) -> Found:
     if kind == "mps":
         says = "mps: what it lacks raises an error unless PYTORCH_ENABLE_MPS_FALLBACK=1 is set"
         return Found(OK, says, figures=figures)
-    return Found(OK, f"cpu: {torch.get_num_threads()} threads", figures=figures)
+    says = f"cpu: {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():  # a GPU that nvidia-smi does not list, such as AMD's under ROCm
+        says += f"; the {torch.cuda.get_device_name()} that torch sees is not used by device=auto"
+    return Found(OK, says, figures=figures)
 
 
 def bfloat16(machine: Machine) -> Found:
@@ -79,7 +82,12 @@ def bfloat16(machine: Machine) -> Found:
 
     kind, dtype = usable(machine), settle_dtype("auto", machine)
     a, b = (torch.randn(64, 64, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
-    product = a.to(kind, torch.bfloat16) @ b.to(kind, torch.bfloat16)
+    try:
+        product = a.to(kind, torch.bfloat16) @ b.to(kind, torch.bfloat16)
+    except RuntimeError:
+        if dtype == "bfloat16":
+            raise
+        return Found(MISSING, "this device has no such products", f"--dtype={dtype}, which dtype=auto takes here")
     error = distance(product, a.double() @ b.double())
     if error > CLOSE["bfloat16"]:
         return Found(PROBLEM, f"products are off by {error:.1%}", "--dtype=float32")
