@@ -18,8 +18,10 @@ from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, new_state, trace_model
 from gptmill.cli.plan import remarks
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
+from gptmill.cli.report import report_at_end
 from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
+from gptmill.cli.trackers import require_trackers, trackers
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
 from gptmill.parallel.launch import Place, find_place
@@ -68,6 +70,7 @@ def carry_out(
 ) -> int:
     """Settle the plan, find the run folder, train."""
     config, place = resolved.config, find_place()
+    require_trackers(resolved)
     machine, data = usable_machine(resolved), ready_data(config)
     plan = make_plan(
         config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
@@ -89,6 +92,7 @@ def carry_out(
             result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
         else:
             result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
+            report_at_end(run_dir.path)
     finally:
         run_dir.release()
     return conclude(result, signal, json=json)
@@ -148,6 +152,7 @@ def fit(
     stop = StopOnSignal()
     recorders: list[Recorder] = [
         *watchers(plan, resolved.config, run_dir.path, state, summary),
+        *trackers(resolved, plan, run_dir.path),
         Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training),
         *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
         *([ProfileRecorder(run_dir.path, profile, plan)] if profile else []),
