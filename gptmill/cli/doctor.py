@@ -57,7 +57,7 @@ def doctor(
         lines = [{"name": check.name, "needed": check.needed, **as_json(found)} for check, found in results]
         print(json_format.dumps({"works": not broken, "machine": asdict(machine), "checks": lines}, allow_nan=False))
     elif not measure:
-        print("\n" + verdict(broken, results))
+        print("\n" + textwrap.fill(verdict(broken, results), WIDTH))
     return 1 if broken else 0
 
 

@@ -118,6 +118,14 @@ def test_a_check_that_crashes_hangs_or_leaves_is_one_line_and_the_others_are_loo
             time.sleep(0.1)
 
 
+def test_a_torch_that_crashes_when_it_is_imported_is_a_report_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    done = gptmill(tmp_path, "doctor", PYTHONPATH=str(tmp_path))
+    assert done.code == 1 and done.err == ""
+    assert "torch            problem  crashed with SIGSEGV" in done.out and "kconfiglib       ok" in done.out
+    assert done.out.endswith("here: torch, device, fused attention, fused\nAdamW.\n")
+
+
 def test_a_check_that_raises_is_a_problem_with_its_first_line() -> None:
     def broken() -> Found:
         raise RuntimeError("no kernel image\nis available\nfor this device")
