@@ -19,8 +19,8 @@ REPEATED = 4  # sequences in a row, all seen before: one or two may be a licence
 CONSTANT = 0.95  # of a window's tokens equal their neighbour: zeros, padding
 CONSTANT_WINDOWS = 4  # among the last RECENT_WINDOWS; a corpus may hold a table of zeros
 RECENT_WINDOWS = 256
-UNUSUAL = 12.0  # robust deviations
-UNUSUAL_NATS = 1.0
+UNUSUAL = 16.0  # robust deviations above the usual surprise of a batch's tokens
+UNUSUAL_NATS = 1.5  # ... and at least this much: random ids cost 2 nats a token more than text, and above
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ def judge(state: TrainState, plan: Plan, loss: float, grad_norm: float, rollback
         what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {grad_norm} (loss {loss:.4f})"
         layer, where = not_finite(state.model)
         action, end = _settle(plan.on_nonfinite, state, rollbacks)
-        if action == "stop":
+        if action == "stop" and "weights of" in where:
+            end += "; go on from the newest checkpoint with --resume"
+        elif action == "stop":
             end += (
                 f"; no checkpoint holds it: lower learning_rate={plan.learning_rate:g}, "
                 f"lengthen warmup_iters={plan.warmup_iters}, or check grad_clip={plan.grad_clip:g}"

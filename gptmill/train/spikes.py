@@ -14,7 +14,9 @@ WINDOW = 128  # steps remembered
 ENOUGH = 32  # steps without which nothing is usual yet
 LIMIT = 10.0  # robust standard deviations above the median
 LOSS_MARGIN = 0.1  # ... and this share of the median, so that a loss hardly varying does not make every blip a spike
-GRAD_RATIO = 4.0  # ... and this many times the median
+GRAD_RATIO = (
+    300.0  # ... and this many times the median: single batches of healthy runs reach 70, and clipping tames them
+)
 
 
 @dataclass
