@@ -56,7 +56,7 @@ def require_trackers(resolved: Resolved) -> None:
         if not kind.is_installed():
             problems.append(f"{where}: {missing(key, kind)}")
         elif kind.rehearsal and (why := trial(kind.rehearsal, LOGIN_SECONDS)):
-            problems.append(f"{where}: {why.rstrip('.')}; or set WANDB_MODE=offline")
+            problems.append(f"{where}: {why.rstrip('.')}; try `wandb login` or WANDB_MODE=offline")
     if problems:
         raise UserError(*problems)
 

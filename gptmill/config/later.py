@@ -19,12 +19,10 @@ class Later:
 
     Args:
         inert: the values that ask for nothing, as ``plain`` writes them.
-        reports: it changes what is recorded, never the run: from a file it is passed over with a notice.
     """
 
     capability: str
     inert: tuple[str, ...] = OFF
-    reports: bool = False
 
 
 KEYS: dict[str, Later] = {
