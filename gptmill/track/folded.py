@@ -70,8 +70,8 @@ class FoldedLog:
                 self._offset += len(line)
                 if (fields := parse_line(line)) is not None:
                     self._run.add(fields)
-        if (name := self._run.name) and self._offset > began:
-            replace(self._run_dir / f"{name}.json", self._run.text(self._about).encode())
+        if (name := self._run.name) and (self._offset > began or self._failed):
+            replace(self._run_dir / f"{name}.json", self._run.text(self._about).encode(), sync=False)
 
 
 class FoldedRun:

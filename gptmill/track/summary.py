@@ -7,12 +7,13 @@ import re
 import sys
 from array import array
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gptmill.events import Event
+from gptmill.events import Event, StepDone
 from gptmill.track.jsonl import read_events
 from gptmill.track.records import record
 from gptmill.track.walltime import WallTime
@@ -64,6 +65,8 @@ class Summary:
             self._add(fields)
 
     def __call__(self, event: Event) -> Iterable[Event]:
+        if isinstance(event, StepDone):  # these three are large, and nothing here asks for them
+            event = replace(event, memory=None, gradients=None, weights=None)
         fields = record(event)
         if fields is not None:
             self._add({**fields, "time": datetime.now(UTC).isoformat(timespec="milliseconds")})

@@ -36,7 +36,7 @@ class Thinned:
 
     def add(self, iter: int, entry: dict[str, Any], time_ms: float | None = None, mfu: float | None = None) -> None:
         if self.total % self.stride == 0:
-            self.entries.append(Entry(iter, json.dumps(without_nan(entry)), time_ms, mfu))
+            self.entries.append(Entry(iter, strict_json(entry), time_ms, mfu))
         self._iters.append(iter)
         if len(self.entries) > self._limit:
             del self.entries[1::2]
@@ -48,3 +48,10 @@ class Thinned:
 
     def text(self) -> str:
         return "[\n" + ",\n".join(entry.text for entry in self.entries) + "\n]" if self.entries else "[]"
+
+
+def strict_json(entry: dict[str, Any]) -> str:
+    try:
+        return json.dumps(entry, allow_nan=False)
+    except ValueError:  # a line that was not ours
+        return json.dumps(without_nan(entry))
