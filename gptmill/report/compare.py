@@ -7,7 +7,7 @@ from collections import defaultdict
 from statistics import mean
 from typing import Any
 
-from gptmill.report.run_page import median_mfu, peak_gb
+from gptmill.report.run_page import peak_gb
 from gptmill.report.runlog import RunLog
 from gptmill.report.verdict import judge
 
@@ -54,7 +54,7 @@ def facts(log: RunLog) -> dict[str, Any]:
         "flops": totals["flops"],
         "seconds": totals["time"],
         "tokens_per_second": fold.tokens_per_second,
-        "mfu": median_mfu(log),
+        "mfu": fold.mfu,
         "peak_memory_gb": peak_gb(log),
         "verdict": {"word": verdict.word, "because": verdict.because},
     }

@@ -34,7 +34,7 @@ def render(template: str, *, title: str, figures: dict[str, Any], **values: Any)
         from jinja2 import Environment, PackageLoader
         from markupsafe import Markup
     except ImportError as error:
-        raise UserError(f"a report needs {error.name}: {INSTALL}") from None
+        raise UserError(f"a page needs {error.name}: {INSTALL}") from None
 
     def shown(value: Any) -> Any:
         return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

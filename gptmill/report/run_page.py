@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from gptmill.durable import replace
-from gptmill.report.charts import ACTIVITIES, figures
+from gptmill.report.charts import figures
 from gptmill.report.columns import MOST_LOOKS, number
 from gptmill.report.page import render
 from gptmill.report.runlog import RunLog, read_run
 from gptmill.report.verdict import judge
 from gptmill.units import count, duration, flops, size
 
+PARTS = {"warmup": "first steps, compiling included", "other": "start, samples, recording, looks"}
 SHOWN_SAMPLES = 12  # of the steps that wrote samples: the last, and evenly among the earlier
 CHARTS = {
     "loss": "losses",
@@ -49,7 +50,7 @@ def run_page(log: RunLog) -> bytes:
         looks_note=f"Before clipping; of more than {MOST_LOOKS} looks every second, fourth, ... is drawn.",
         frozen_note=f" Did not move at all: {every}." if every else "",
         parts=parts,
-        goodput=goodput(log, parts),
+        goodput=goodput(log),
         samples=some(log.samples),
         hardware=hardware(log),
         chosen=chosen,
@@ -71,19 +72,12 @@ def facts(log: RunLog) -> list[tuple[str, str]]:
         "training time": duration(axes["time"][-1]) if "time" in axes else None,
         "compute": flops(axes["flops"][-1]) if "flops" in axes else None,
         "speed": f"{fold.tokens_per_second:,.0f} tokens/s" if fold.tokens_per_second else None,
-        "MFU": f"{mfu:.1%}" if (mfu := median_mfu(log)) is not None else None,
+        "MFU": f"{fold.mfu:.1%}" if fold.mfu is not None else None,
         "peak memory": f"{peak:.2f} GB" if (peak := peak_gb(log)) is not None else None,
         "parameters": count(log.plan["params"]) if number(log.plan.get("params")) > 0 else None,
         "stopped": str(fold.stopped) if fold.stopped else None,
     }
     return [(name, value) for name, value in found.items() if value is not None]
-
-
-def median_mfu(log: RunLog) -> float | None:
-    import numpy as np
-
-    known = log.steps["mfu"][np.isfinite(log.steps["mfu"])]
-    return float(np.median(known)) if len(known) else None
 
 
 def peak_gb(log: RunLog) -> float | None:
@@ -98,39 +92,24 @@ def peak_gb(log: RunLog) -> float | None:
 
 def time_parts(log: RunLog) -> list[dict[str, Any]]:
     """What the processes' time was spent on; empty where the records carry no times."""
-    import numpy as np
-
-    stepping = float(np.nansum(log.steps["time_ms"])) / 1e3
-    if log.present <= 0 or stepping <= 0:
-        return []
-    seconds: dict[str, float] = {}
-    for column, name in ACTIVITIES.items():
-        seconds[name] = float(np.nansum(log.steps[column])) / 1e3
-    seconds = {"steps: " + name: spent for name, spent in seconds.items() if spent > 0}
-    seconds["steps: other" if seconds else "steps"] = max(0.0, stepping - sum(seconds.values()))
-    seconds |= {
-        "evaluation": log.spent["evaluation"],
-        "saving": log.spent["saving"],
-        "steps done again": log.spent["redone"],
-    }
-    total = max(log.present, sum(seconds.values()))
-    seconds["start, samples, recording"] = total - sum(seconds.values())
-    shown = [(name, spent) for name, spent in seconds.items() if spent >= 0.0005 * total]
+    total = log.wall.seconds
     return [
-        {"name": name, "seconds": round(spent, 3), "duration": duration(spent), "share": f"{spent / total:.1%}",
-         "colour": f"--run{n % 8}"}
-        for n, (name, spent) in enumerate(shown)
+        {"name": PARTS.get(name, name), "seconds": round(spent, 3), "duration": duration(spent),
+         "share": f"{spent / total:.1%}", "colour": f"--run{n}"}
+        for n, (name, spent) in enumerate(log.wall.split().items())
+        if total > 0 and spent >= 0.0005 * total
     ]  # fmt: skip
 
 
-def goodput(log: RunLog, parts: list[dict[str, Any]]) -> str:
+def goodput(log: RunLog) -> str:
     """The share of time that went into steps that count."""
-    total = sum(part["seconds"] for part in parts)
-    useful = sum(part["seconds"] for part in parts if part["name"].startswith("steps") and "again" not in part["name"])
-    if not total:
+    if not log.wall.seconds:
         return ""
+    useful = duration(log.fold.seconds)
     processes = f" in {log.processes} processes" if log.processes > 1 else ""
-    return f"Goodput {useful / total:.0%}: {duration(useful)} of {duration(total)}{processes} went into training steps that count."
+    says = f"Goodput {min(1.0, log.fold.seconds / log.wall.seconds):.0%}: {useful} of {duration(log.wall.seconds)}{processes}"
+    again = f" {duration(log.redone)} of steps had to be done again." if log.redone else ""
+    return f"{says} went into training steps that count.{again}"
 
 
 def some(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -43,26 +43,34 @@ def read_run_json(path: Path) -> RunLog:
 def _events(found: dict[str, Any], asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The file's lists as records of metrics.jsonl, in the order things happened.
 
-    Their iteration i is the step after i updates, ours counts it as i + 1; an evaluation comes before it in both.
+    A file whose iterations begin at 0 calls that iteration i which makes update i + 1.
     """
     sizes = [number(asked.get(key)) for key in ("batch_size", "gradient_accumulation_steps", "block_size")]
     tokens = sizes[0] * sizes[1] * sizes[2]  # accumulation is summed over all devices, as in nanoGPT
     yield {"event": "run_started", "iter": 0, "max_iters": asked.get("max_iters")}
+    listed, evaluated = _numbered(found["training_iterations"]), _numbered(found.get("eval_steps"))
+    offset = 1 if listed and listed[0]["iter"] == 0 else 0
     steps = [
-        {**step, "event": "step_done", "iter": step["iter"] + 1, "tokens": tokens, "tokens_per_second": _speed(step)}
-        for step in found["training_iterations"]
-        if isinstance(step, dict) and isinstance(step.get("iter"), int)
+        {
+            **step,
+            "event": "step_done",
+            "iter": step["iter"] + offset,
+            "tokens": tokens,
+            "tokens_per_second": _dict(step.get("mfu")).get("tokens_per_sec"),
+        }
+        for step in listed
     ]
-    evals = [
-        {**each, "event": "eval_done"}
-        for each in found.get("eval_steps") or []
-        if isinstance(each, dict) and isinstance(each.get("iter"), int)
-    ]
+    evals = [{**each, "event": "eval_done"} for each in evaluated]
     yield from sorted([*steps, *evals], key=lambda fields: fields["iter"])
 
 
-def _speed(step: dict[str, Any]) -> Any:
-    return _dict(step.get("mfu")).get("tokens_per_sec")
+def _numbered(listed: Any) -> list[dict[str, Any]]:
+    entries = listed if isinstance(listed, list) else []
+    return [
+        entry
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("iter"), int) and entry["iter"] >= 0
+    ]
 
 
 def _architectures(steps: list[Any]) -> Iterator[str | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from gptmill.report.columns import Looks, Steps, number
 from gptmill.track.describe import CONFIG
 from gptmill.track.jsonl import read_events
 from gptmill.track.summary import Fold
+from gptmill.track.walltime import WallTime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,7 @@ class RunLog:
         config: {key: {value, origin}}; empty where it is missing or damaged, and so is plan.
         max_iters: what the last process was asked for; None when nothing was recorded.
         evals: eval_done records by iter, in order; so are alarms and samples, several of which may have one iter.
-        spent: seconds by activity outside the steps that count: evaluation, saving, redone.
-        present: seconds in which a process was at work, first to last record of each.
+        wall: where the hours went; ``redone`` seconds of its steps had to be done again.
         summary: what ``train --json`` printed when the run was completed, else None.
     """
 
@@ -47,8 +46,8 @@ class RunLog:
     gradients: Looks = field(default_factory=Looks)
     update_ratios: Looks = field(default_factory=Looks)
     frozen: list[str] = field(default_factory=list)
-    spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("evaluation", "saving", "redone"), 0.0))
-    present: float = 0.0
+    wall: WallTime = field(default_factory=WallTime)
+    redone: float = 0.0
     processes: int = 0
     mfu: dict[str, Any] = field(default_factory=dict)  # of the last step that has one: device, precision, peak
     fold: Fold = field(default_factory=Fold)
@@ -92,26 +91,22 @@ def read_run(run_dir: Path) -> RunLog:
 
 def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
     """Add records to the log, in the order written."""
-    began = last = None
     for fields in events:
         iter = fields["iter"]
         log.fold.add(fields)
+        log.wall.add(fields)
         if fields["event"] == "run_started":
-            log.present += _seconds_between(began, last)
-            began = fields.get("time")
             log.processes += 1
             log.max_iters = fields.get("max_iters")
-            log.spent["redone"] += log.steps.start_process(iter)
+            log.redone += log.steps.start_process(iter)
             _forget_after(log, iter)
             log.summary = None
         elif fields["event"] == "step_done":
             _add_step(log, iter, fields)
         elif fields["event"] == "eval_done":
             log.evals[iter] = fields
-            log.spent["evaluation"] += max(0.0, number(fields.get("seconds")))
         elif fields["event"] == "checkpoint_saved":
             log.checkpoints.append(fields)
-            log.spent["saving"] += max(0.0, number(fields.get("seconds")))
         elif fields["event"] == "alarm":
             log.alarms.append(fields)
         elif fields["event"] == "samples" and isinstance(fields.get("samples"), list):
@@ -120,15 +115,13 @@ def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
             log.notices.append(str(fields.get("says", "")))
         elif fields["event"] == "run_done":
             log.summary = fields.get("summary")
-        last = fields.get("time", last)
-    log.present += _seconds_between(began, last)
     return log
 
 
 def _add_step(log: RunLog, iter: int, fields: dict[str, Any]) -> None:
     if iter <= log.steps.last_iter:  # rolled back: the alarms that say why stay
         log.evals = {i: found for i, found in log.evals.items() if i < iter}
-    log.spent["redone"] += log.steps.add(fields)
+    log.redone += log.steps.add(fields)
     if isinstance(fields.get("mfu"), dict):
         log.mfu = fields["mfu"]
     gradients, weights = fields.get("gradients"), fields.get("weights")
@@ -155,10 +148,3 @@ def _object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _seconds_between(first: Any, last: Any) -> float:
-    try:
-        return max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0

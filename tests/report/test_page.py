@@ -165,13 +165,20 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path):
     assert b"Too short to tell" in run_page(read_run(tmp_path))
 
 
-def test_time_parts_add_up_to_the_time_that_processes_were_there(example):
-    log = read_run(example)
-    log.present = 60.0
-    parts = time_parts(log)
-    assert sum(part["seconds"] for part in parts) == pytest.approx(60.0, rel=1e-3)
-    stepping = log.steps["time_ms"].sum() / 1e3
-    assert goodput(log, parts).startswith(f"Goodput {stepping / 60:.0%}")
+def test_time_parts_add_up_to_the_time_that_processes_were_there(tmp_path):
+    moments = iter(f"2026-01-01T00:{n:02d}:00+00:00" for n in (0, 1, 3, 10, 11))
+    step = {"event": "step_done", "time_ms": 60_000, "tokens": 10, "loss": 3.0, "times_ms": {"compute": 50_000}}
+    records = [
+        {"event": "run_started", "iter": 0}, {**step, "iter": 1}, {**step, "iter": 2},
+        {"event": "run_started", "iter": 1}, {**step, "iter": 2},
+    ]  # fmt: skip
+    text = "".join(json.dumps({**record, "time": next(moments)}) + "\n" for record in records)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    log = read_run(tmp_path)
+    parts = {part["name"]: part["seconds"] for part in time_parts(log)}
+    assert sum(parts.values()) == 240.0 and parts["compute"] == 50.0
+    assert goodput(log).startswith("Goodput 50%: 2 min 0 s of 4 min 0 s in 2 processes")
+    assert "1 min 0 s of steps had to be done again" in goodput(log)
 
 
 def test_a_long_run_draws_as_few_points_as_a_short_one_and_no_spike_is_lost(tmp_path):

@@ -39,7 +39,7 @@ def test_the_last_value_of_a_step_counts_and_steps_past_the_restored_one_do_not(
     assert dict(zip(log.steps.iters.tolist(), log.steps["loss"].tolist())) == {1: 5.0, 2: 4.5}
     assert (log.evals, log.alarms, log.samples) == ({}, [], [])
     assert (log.max_iters, log.processes, log.summary) == (9, 2, None)
-    assert log.spent["redone"] == pytest.approx(1.0)
+    assert log.redone == pytest.approx(1.0)
 
 
 def test_a_rolled_back_run_keeps_the_alarm_that_says_why(tmp_path):
