@@ -117,6 +117,8 @@ class ProfileRecorder:
         from torch.profiler import ProfilerActivity, profile
 
         self.close()
+        # the profiler's library writes a line to stderr at every start and stop, and this is its only switch
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self._device == "cuda" else [])]
         self._profiler = profile(activities=activities)
         self._profiler.start()

@@ -115,6 +115,14 @@ def test_nonsense_is_refused_in_one_line_before_torch_and_before_a_run_folder_is
     assert not (folder / "out").exists()
 
 
+def test_the_profilers_library_stays_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recorder = ProfileRecorder(tmp_path, Steps(1, 1), SimpleNamespace(device="cpu"))  # type: ignore[arg-type]
+    (notice,) = [notice for event in (RunStarted(0, 9, 64), step(1)) for notice in recorder(event)]
+    said = capfd.readouterr()
+    assert "steps 1 to 1" in notice.says and said.out == ""
+    assert all(line.startswith("operator") for line in said.err.splitlines())
+
+
 def step(number: int) -> StepDone:
     return StepDone(number, 1.0, 1e-3, 1.0, 64, 0.01)
 
