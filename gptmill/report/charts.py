@@ -75,10 +75,10 @@ def loss(log: RunLog) -> Figure | None:
     raw = thin(each)
     middles, means, size = block_means(each)
     if len(raw):
-        smooth = size > 1
-        traces.append((line("each step", raw, each[raw], "--train-pale", form=".3f", width=1, opacity=0.9), raw))
-        if smooth:
-            traces.append((line(f"train, mean of {size} steps", middles, means, "--train", form=".3f"), middles))
+        pale = {"colour": "--train-pale", "width": 1} if size > 1 else {"colour": "--train"}
+        traces.append((line("train, each step", raw, each[raw], form=".3f", **pale), raw))
+    if len(raw) and size > 1:
+        traces.append((line(f"train, mean of {size} steps", middles, means, "--train", form=".3f"), middles))
     for which, name, colour, mode, symbol in (
         ("train_loss", "train, evaluated", "--train", "markers", "circle-open"),
         ("val_loss", "validation", "--val", "lines+markers", "circle"),

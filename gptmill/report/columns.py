@@ -67,11 +67,11 @@ class Steps:
         """Take one record. Returns the seconds of steps that it takes the place of."""
         forgotten = self._forget_after(fields["iter"] - 1)
         self._iters.append(fields["iter"])
-        for name, (where, *within) in PLACES.items():
+        for column, (where, *within) in zip(self._columns.values(), PLACES.values()):
             value = fields.get(where)
             if within:
-                value = value.get(within[0]) if isinstance(value, dict) else None
-            self._columns[name].append(number(value))
+                value = value.get(within[0]) if type(value) is dict else None
+            column.append(value if type(value) is float else number(value))
         return forgotten
 
     def seconds(self) -> np.ndarray:
@@ -104,9 +104,9 @@ class Steps:
         return np.cumsum(np.nan_to_num(each) * np.diff(self.iters, prepend=0))
 
     def _forget_after(self, iter: int) -> float:
-        keep = bisect_right(self._iters, iter)
-        if keep == len(self):
+        if iter >= self.last_iter:
             return 0.0
+        keep = bisect_right(self._iters, iter)
         forgotten = sum(ms for ms in self._columns["time_ms"][keep:] if ms == ms) / 1e3
         del self._iters[keep:]
         for column in self._columns.values():

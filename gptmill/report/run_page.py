@@ -15,7 +15,16 @@ from gptmill.report.runlog import RunLog, read_run
 from gptmill.report.verdict import judge
 from gptmill.units import count, duration, flops, size
 
-PARTS = {"warmup": "first steps, compiling included", "other": "start, samples, recording, looks"}
+PARTS = {  # of the wall time: in words, and in the colours that the chart of a step uses
+    "compute": ("compute", "--stack0"),
+    "data": ("data", "--stack1"),
+    "communication": ("communication", "--stack2"),
+    "optimizer": ("optimizer", "--stack3"),
+    "warmup": ("first steps, compiling included", "--run5"),
+    "evaluation": ("evaluation", "--run3"),
+    "checkpoint": ("checkpoints", "--run6"),
+    "other": ("start, samples, recording, looks", "--run7"),
+}
 SHOWN_SAMPLES = 12  # of the steps that wrote samples: the last, and evenly among the earlier
 CHARTS = {
     "loss": "losses",
@@ -92,13 +101,20 @@ def peak_gb(log: RunLog) -> float | None:
 
 def time_parts(log: RunLog) -> list[dict[str, Any]]:
     """What the processes' time was spent on; empty where the records carry no times."""
-    total = log.wall.seconds
+    split = log.wall.split()
+    total = sum(split.values())
+    shown = [(name, spent) for name, spent in split.items() if total > 0 and spent >= 0.0005 * total]
     return [
-        {"name": PARTS.get(name, name), "seconds": round(spent, 3), "duration": duration(spent),
-         "share": f"{spent / total:.1%}", "colour": f"--run{n}"}
-        for n, (name, spent) in enumerate(log.wall.split().items())
-        if total > 0 and spent >= 0.0005 * total
-    ]  # fmt: skip
+        {
+            "name": PARTS[name][0],
+            "seconds": spent,
+            "duration": duration(spent),
+            "share": f"{spent / total:.1%}",
+            "grow": round(1000 * spent / total),
+            "colour": PARTS[name][1],
+        }
+        for name, spent in shown
+    ]
 
 
 def goodput(log: RunLog) -> str:
