@@ -154,11 +154,14 @@ def elementwise(shape: ModelShape) -> dict[str, int]:
     """Work of one token's way forward that is no matmul [operations]; MFU leaves it out, as PaLM's does.
 
     On a GPU it costs memory traffic, not arithmetic: counting it would make a slow kernel look useful.
+
+    Returns:
+        operations by kind; a kind that the shape has not, or that has no formula above, is left out.
     """
-    L, C, keys = shape.n_layer, shape.n_embd, shape.kv_dim
-    each = NORM_WORK[shape.normalization][shape.bias]
-    heads = L * (C + keys)  # numbers in all queries and keys
-    return {
-        "norms": each * ((2 * L + 1) * C + (heads if shape.qk_norm else 0)),
-        "rotations": ROTATION_WORK * heads if shape.position_encoding == "rope" else 0,
-    }
+    L, C = shape.n_layer, shape.n_embd
+    heads = L * (C + shape.kv_dim)  # numbers in all queries and keys
+    found = {"rotations": ROTATION_WORK * heads if shape.position_encoding == "rope" else 0}
+    if shape.normalization in NORM_WORK:
+        each = NORM_WORK[shape.normalization][shape.bias]
+        found["norms"] = each * ((2 * L + 1) * C + (heads if shape.qk_norm else 0))
+    return {name: work for name, work in found.items() if work}

@@ -215,7 +215,7 @@ def test_work_beside_matmuls_is_that_of_the_textbook_formulas(normalization: str
         a, b_, cos, sin = Counted(1), Counted(2), 0.6, 0.8
         _ = (a * cos - b_ * sin, a * sin + b_ * cos)
     assert elementwise(shape)["rotations"] == 2 * Counted.done
-    assert elementwise(ModelShape())["rotations"] == 0
+    assert "rotations" not in elementwise(ModelShape())
 
 
 @pytest.mark.parametrize("bias", [False, True])
