@@ -148,7 +148,8 @@ def show(found: dict[str, Any], *, json: bool, as_markdown: bool) -> None:
 
     console = Console(highlight=False)
     for table in made:
-        drawn = Table(title=table.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        console.print(Text(table.title, style="bold"))
+        drawn = Table(box=None, pad_edge=False)
         for n, name in enumerate(table.header):
             align: Literal["left", "right"] = "left" if n < table.left else "right"
             drawn.add_column(Text(printable(name)), justify=align, overflow="fold", no_wrap=n == 0 or align == "right")
