@@ -64,9 +64,9 @@ def compare(
     from gptmill.report import compare as comparison
 
     found = comparison.compare(logs)
+    show(found, json=json, as_markdown=markdown)
     if page is not None:
         write_page(page, logs, found, demanded=out is not None)
-    show(found, json=json, as_markdown=markdown)
 
 
 def log_file(run: Path) -> Path:

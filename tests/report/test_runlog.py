@@ -134,3 +134,8 @@ def test_a_log_takes_a_few_hundred_bytes_a_step_in_memory(tmp_path):
     tracemalloc.stop()
     assert len(log.steps) == 20_000 and log.axes()["tokens"][-1] == 20_000_000
     assert held < 300 * 20_000
+
+
+def test_a_name_that_is_no_unicode_does_not_hide_its_line(tmp_path):
+    write(tmp_path, RunStarted(0, 2, 100), Notice(0, "from /data/\udcff.txt"), step(1, 5.0))
+    assert read_run(tmp_path).notices == ["from /data/\udcff.txt"]
