@@ -39,13 +39,13 @@ def judge(state: TrainState, plan: Plan, loss: float, grad_norm: float, rollback
                 f"; no checkpoint holds it: lower learning_rate={plan.learning_rate:g}, "
                 f"lengthen warmup_iters={plan.warmup_iters}, or check grad_clip={plan.grad_clip:g}"
             )
-        says = f"step {step}: {what}, caught before the update ({batch}); {where}{end}"
+        says = f"{what}, caught before the update ({batch}); {where}{end}"
         return [Alarm(step, "nonfinite", says, layer, sequences, action)]
 
     alarms = []
     chance = math.log(plan.shape.vocab_size)
     if state.iter == 0 and loss > FAR_ABOVE_CHANCE * chance:
-        says = f"step 1: loss {loss:.2f}, where guessing costs {chance:.2f}: the initial weights are far too large"
+        says = f"loss {loss:.2f}, where guessing costs {chance:.2f}: the initial weights are far too large"
         alarms.append(Alarm(step, "exploding_init", says, largest(state.model), sequences))
     for kind, spike in (
         ("loss_spike", loss_spike(loss, state.recent.losses)),
@@ -53,19 +53,21 @@ def judge(state: TrainState, plan: Plan, loss: float, grad_norm: float, rollback
     ):
         if spike:
             action, end = _settle(plan.on_spike, state, rollbacks)
+            if action == plan.on_spike == "stop":
+                end = "; --resume --on_spike=skip goes on past the batch"
             layer = largest(state.model)
-            says = f"step {step}: {spike} ({batch}; largest gradient in {layer}){end}"
+            says = f"{spike} ({batch}; largest gradient in {layer}){end}"
             alarms.append(Alarm(step, kind, says, layer, sequences, action))
     return alarms
 
 
 def _settle(wish: str, state: TrainState, rollbacks: int) -> tuple[str, str]:
-    """What is done, and the words for it: what does not help again and again ends the run."""
+    """What is done, and why it is not what was wished: what does not help again and again ends the run."""
     if wish == "skip" and state.recent.skipped >= MOST_SKIPS:
-        return "stop", f"; {MOST_SKIPS} batches before it were skipped in a row: stopping"
+        return "stop", f"; the {MOST_SKIPS} batches before it were skipped too"
     if wish == "rollback" and rollbacks >= MOST_ROLLBACKS:
-        return "stop", f"; the run went back {rollbacks} times to the same place: stopping"
-    return wish, {"skip": ": batch skipped", "rollback": ": going back, then on past the batch"}.get(wish, "")
+        return "stop", f"; the run went back {rollbacks} times to the same place"
+    return wish, ""
 
 
 def check_val_loss(val_loss: float, state: TrainState) -> None:

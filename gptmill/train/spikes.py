@@ -1,17 +1,21 @@
-"""Whether a number is far above its usual: a robust z-score, by median and median absolute deviation.
+"""Whether a number is far above its usual: a robust z-score, by medians.
 
-A mean and a standard deviation would be moved by the very spikes that they are to find (Iglewicz & Hoaglin 1993, whose
-3.5 is for single tests; a run makes hundreds of thousands, on tails much heavier than normal: see docs/log.md).
+A mean and a standard deviation would be moved by the very spikes that they are to find. And as a loss falls, its spread
+around one median would mostly be the fall; so the usual is the median of the nearest steps, and the spread that of the
+differences from one step to the next (von Neumann 1941, with a median in place of his mean square). The limits were set
+on clean runs: docs/log.md.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
-WINDOW = 128  # steps remembered
-ENOUGH = 32  # steps without which nothing is usual yet
+WINDOW = 128  # steps remembered; the spread is theirs
+NEAR = 32  # of these, the last, whose median is the usual
+ENOUGH = 64  # steps without which nothing is usual yet
 LIMIT = 10.0  # robust standard deviations above the median
 LOSS_MARGIN = 0.1  # ... and this share of the median, so that a loss hardly varying does not make every blip a spike
 GRAD_RATIO = (
@@ -59,7 +63,7 @@ def loss_spike(loss: float, losses: list[float]) -> str | None:
     usual, z = robust_z(loss, losses)
     if z < LIMIT or loss - usual < LOSS_MARGIN * usual:
         return None
-    return f"loss {loss:.4f} is {z:.0f} robust deviations above {usual:.4f}, the median of {len(losses)} steps"
+    return f"loss {loss:.4f} is {z:.0f} robust deviations above {usual:.4f}, the median of {NEAR} steps"
 
 
 def gradient_spike(grad_norm: float, grad_norms: list[float]) -> str | None:
@@ -71,15 +75,14 @@ def gradient_spike(grad_norm: float, grad_norms: list[float]) -> str | None:
     times = grad_norm / math.exp(usual)
     if z < LIMIT or times < GRAD_RATIO:
         return None
-    return (
-        f"gradient norm {grad_norm:.3g} is {times:.1f} times {math.exp(usual):.3g}, the median of {len(positive)} steps"
-    )
+    return f"gradient norm {grad_norm:.3g} is {times:.1f} times {math.exp(usual):.3g}, the median of {NEAR} steps"
 
 
 def robust_z(value: float, window: list[float]) -> tuple[float, float]:
-    """Median of the window, and how many robust standard deviations the value lies above it; 0 before there is enough."""
+    """What is usual, and how many robust standard deviations the value lies above it; 0 before there is enough."""
     if len(window) < ENOUGH:
         return math.nan, 0.0
-    middle = median(window)
-    spread = 1.4826 * median(abs(number - middle) for number in window)  # equals the std of a normal distribution
-    return middle, (value - middle) / max(spread, 1e-12)
+    usual = median(window[-NEAR:])
+    # of a normal distribution the std: 1.4826 median deviations; and a difference of two numbers varies sqrt(2) as much
+    spread = 1.4826 * median(abs(b - a) for a, b in pairwise(window)) / math.sqrt(2)
+    return usual, (value - usual) / max(spread, 1e-12)

@@ -136,7 +136,7 @@ class Watch:
         yield from alarms
         for alarm in alarms:
             if alarm.action == "stop":
-                raise GptmillError(alarm.says)
+                raise GptmillError(f"step {alarm.iter}: {alarm.says}")
         if any(alarm.action == "rollback" for alarm in alarms) and self._snapshot is not None:
             self._snapshot.restore(self._state, past=self._state.recent.passed[-1])
             yield RunStarted(self._state.iter, self._plan.max_iters, self._plan.tokens_per_iter)
@@ -162,8 +162,7 @@ class Watch:
             self._alarm(found.kind, found.says, layer=found.layer)
 
     def _alarm(self, kind: str, says: str, layer: str | None = None, sequences: tuple[int, int] | None = None) -> None:
-        step = self._state.iter + 1
-        self._pass_on(Alarm(step, kind, f"step {step}: {says}", layer, sequences))
+        self._pass_on(Alarm(self._state.iter + 1, kind, says, layer, sequences))
 
     def _pass_on(self, alarm: Alarm) -> None:
         """Say it, unless it was so a moment ago and all there is to it is saying it."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from gptmill.optim.schedules import lr_at
 from gptmill.plan.types import Plan
 from gptmill.train.device import to_device
 from gptmill.train.state import TrainState
+from tests.cli.run import gptmill
 from tests.train.small import N_SETTLED, SETTLED, Corpus, events, new_state, small_plan
 
 NAMED_WITHIN = 20
@@ -153,3 +156,13 @@ def test_a_planted_fault_is_named_within_20_steps(
     warned = [(alarm.kind, alarm.layer) for alarm in named if alarm.action == "warn"]
     assert len(warned) == len(set(warned)), "said more than once"
     counted(1, f"of {len(FAULTS)} planted faults named")
+
+
+def test_500_clean_steps_on_a_real_corpus_raise_no_alarm(tmp_path: Path) -> None:
+    words = "quick --n_layer=2 --n_head=2 --n_embd=32 --block_size=64 --batch_size=4 --warmup_iters=20 --max_iters=500"
+    gptmill(
+        tmp_path, "train", *words.split(), "--eval_interval=500", "--eval_iters=2", "--out_dir=clean", "--json"
+    ).json()
+    records = [json.loads(line) for line in (tmp_path / "clean" / "metrics.jsonl").read_text().splitlines()]
+    assert sum(fields["event"] == "step_done" for fields in records) == 500
+    assert not [fields for fields in records if fields["event"] == "alarm"]

@@ -125,7 +125,7 @@ def test_what_does_not_help_ends_the_run_in_one_line(policy: str, settled: Train
     with pytest.raises(GptmillError) as error:
         list(events(plan, copy.deepcopy(settled), Noisy(plan, last=10**9)))
     assert len(error.value.problems) == 1
-    words = {"skip": "10 batches before it were skipped in a row", "rollback": "went back 3 times to the same place"}
+    words = {"skip": "the 10 batches before it were skipped too", "rollback": "went back 3 times to the same place"}
     assert words[policy] in error.value.problems[0]
 
 
