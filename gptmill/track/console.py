@@ -88,8 +88,9 @@ class ConsoleRecorder:
     def _show(self, event: Event) -> None:
         match event:
             case RunStarted():
+                if self._pace is None:  # a run that goes back to an earlier step begins again, in the same process
+                    self._lines(self._style.opening(self._fancy))
                 self._pace = Pace(event.iter, event.max_iters)
-                self._lines(self._style.opening(self._fancy))
             case StepDone():
                 self._step(event)
             case EvalDone():

@@ -10,7 +10,7 @@ STEP = ("data", "compute", "communication", "optimizer")  # as StepDone.times na
 
 
 class WallTime:
-    """Adds up records of metrics.jsonl. Time between two processes is not counted; steps that a kill made to be done twice are.
+    """Adds up records of metrics.jsonl. Time between two processes is not counted; steps that were done twice are.
 
     Args:
         seconds: from each process's first event to its last, so start-up before that is not in it.

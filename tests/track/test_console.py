@@ -198,10 +198,13 @@ def test_no_full_line_is_wider_than_80_columns_and_only_a_utf8_terminal_gets_pic
 
 
 @pytest.mark.parametrize("style", ["line", "full"])
-def test_both_styles_say_the_device_first_and_the_batch(style):
+def test_both_styles_say_the_device_once_and_first_and_the_batch(style):
     screen = Screen(terminal=False)
-    console(screen, style=style)(RunStarted(0, 1000, 64))
+    recorder = console(screen, style=style)
+    recorder(RunStarted(100, 1000, 64))
+    recorder(RunStarted(50, 1000, 64))  # went back to an earlier step
     assert screen.text().startswith("Using device: cpu (test), float32\n")
+    assert screen.text().count("Using device") == 1
     assert re.search(r"\b64\b", screen.text())
 
 
