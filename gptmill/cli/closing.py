@@ -39,7 +39,7 @@ def closing(result: dict[str, Any]) -> str:
             speed += f", MFU {result['mfu']:.1%}"
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     if result.get("goodput") is not None:
-        lines.append(f"{result['goodput']:.0%} of {duration(result['wall_seconds'])} trained{_rest(result)}")
+        lines.append(f"{result['goodput']:.0%} of {duration(result['wall_seconds'])} wall time trained{_rest(result)}")
     lines.append(f"run folder {result['run_dir']}")
     if Path(result["run_dir"], "best").exists():
         lines.append(f"model      {result['run_dir']}/best")
