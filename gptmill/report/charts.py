@@ -9,7 +9,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from gptmill.report.columns import Looks, block_means, number, thin
+from gptmill.report.columns import Looks, block_means, thin
+from gptmill.report.loose import number
 from gptmill.report.runlog import RunLog
 from gptmill.report.text import visible
 
@@ -98,7 +99,7 @@ def loss(log: RunLog) -> Figure | None:
         hover = "%{text}<extra>alarm</extra>"
         more = {"mode": "markers", "marker": marks, "text": says, "hovertemplate": hover}
         traces.append(({**line("alarm", at, y, "--alarm", form=".3f"), **more}, at))
-    if not traces:
+    if not traces or "steps" not in axes:
         return None
     drawn = figure([], "loss [nats/token]")
     drawn["axes"] = {}
@@ -150,6 +151,8 @@ def curve(
         traces[0]["line"]["width"] = 1
         traces.append(line(f"mean of {size} steps", iters[middles], means, "--line", form=form))
     scale: dict[str, Any] = {"type": "log"} if log_scale else {"rangemode": "tozero"}
+    if log_scale and values[kept].min() > 0 and values[kept].max() < 100 * values[kept].min():
+        scale["dtick"] = "D2"  # 1, 2, 5: more would not fit
     if form.endswith("%"):
         scale["tickformat"] = ".0%" if values[kept].max() > 0.05 else ".1%"
     return {**figure(traces, title, **scale), "legend": False}

@@ -9,6 +9,8 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
+from gptmill.report.loose import number
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -135,11 +137,6 @@ class Looks:
     def forget_after(self, iter: int) -> None:
         while self.looks and self.looks[-1][0] > iter:
             self.looks.pop()
-
-
-def number(value: Any) -> float:
-    """The value as a float; NaN for what is no number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
 
 
 def thin(values: np.ndarray, n_buckets: int = 600) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from statistics import mean
 from typing import Any
 
+from gptmill.report.loose import mapping
 from gptmill.report.run_page import peak_gb
 from gptmill.report.runlog import RunLog
 from gptmill.report.verdict import judge
@@ -117,8 +118,7 @@ def warnings(logs: list[RunLog]) -> list[str]:
 
 
 def _vocab_size(log: RunLog) -> int | None:
-    shape = log.plan.get("shape")
-    size = shape.get("vocab_size") if isinstance(shape, dict) else log.config.get("vocab_size", {}).get("value")
+    size = mapping(log.plan.get("shape")).get("vocab_size", log.config.get("vocab_size", {}).get("value"))
     return size if isinstance(size, int) else None
 
 

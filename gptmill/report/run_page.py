@@ -9,7 +9,8 @@ from typing import Any
 
 from gptmill.durable import replace
 from gptmill.report.charts import figures
-from gptmill.report.columns import MOST_LOOKS, number
+from gptmill.report.columns import MOST_LOOKS
+from gptmill.report.loose import listing, mapping, number
 from gptmill.report.page import render
 from gptmill.report.runlog import RunLog, read_run
 from gptmill.report.verdict import judge
@@ -61,6 +62,7 @@ def run_page(log: RunLog) -> bytes:
         parts=parts,
         goodput=goodput(log),
         samples=some(log.samples),
+        advice=[mapping(piece) for piece in listing(log.plan.get("advice"))],
         hardware=hardware(log),
         chosen=chosen,
         defaults=defaults,
@@ -95,8 +97,8 @@ def peak_gb(log: RunLog) -> float | None:
         known = [value for value in log.steps[column].tolist() if value > 0]
         if known:
             return max(known)
-    summary = log.summary or {}
-    return number(summary.get("peak_memory")) / 1e9 if number(summary.get("peak_memory")) > 0 else None
+    peak = number(mapping(log.summary).get("peak_memory")) / 1e9
+    return peak if 0 < peak < math.inf else None
 
 
 def time_parts(log: RunLog) -> list[dict[str, Any]]:
@@ -149,7 +151,7 @@ def hardware(log: RunLog) -> list[tuple[str, str]]:
         "memory": size(memory) if memory > 0 else None,
         "precision": mfu.get("precision") or plan.get("dtype"),
         "compiled": plan.get("compile"),
-        "attention": plan["shape"].get("attention_backend") if isinstance(plan.get("shape"), dict) else None,
+        "attention": mapping(plan.get("shape")).get("attention_backend"),
     }
     return [(name, str(value)) for name, value in found.items() if value is not None]
 

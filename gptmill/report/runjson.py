@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gptmill.errors import UserError
-from gptmill.report.columns import number
+from gptmill.report.loose import listing, mapping, number
 from gptmill.report.runlog import RunLog, fold_events
 
 
@@ -26,14 +26,14 @@ def read_run_json(path: Path) -> RunLog:
         raise UserError(f"{path}: not JSON, or cut short; name a run folder or a run_*.json") from None
     if not isinstance(found, dict) or not isinstance(found.get("training_iterations"), list):
         raise UserError(f"{path}: not a training log (no list training_iterations); name a run folder or a run_*.json")
-    asked = _dict(found.get("config"))
-    started = _dict(found.get("startup_info"))
+    asked = mapping(found.get("config"))
+    started = mapping(found.get("startup_info"))
     log = RunLog(
         str(path),
         config={key: {"value": value, "origin": path.name} for key, value in asked.items()},
         plan={
-            "params": _dict(started.get("model")).get("total_params"),
-            "device_name": _dict(started.get("hardware")).get("gpu_name"),
+            "params": mapping(started.get("model")).get("total_params"),
+            "device_name": mapping(started.get("hardware")).get("gpu_name"),
             "architecture": next((name for name in _architectures(found["training_iterations"]) if name), None),
         },
     )
@@ -56,7 +56,7 @@ def _events(found: dict[str, Any], asked: dict[str, Any]) -> Iterator[dict[str, 
             "event": "step_done",
             "iter": step["iter"] + offset,
             "tokens": tokens,
-            "tokens_per_second": _dict(step.get("mfu")).get("tokens_per_sec"),
+            "tokens_per_second": mapping(step.get("mfu")).get("tokens_per_sec"),
         }
         for step in listed
     ]
@@ -65,19 +65,14 @@ def _events(found: dict[str, Any], asked: dict[str, Any]) -> Iterator[dict[str, 
 
 
 def _numbered(listed: Any) -> list[dict[str, Any]]:
-    entries = listed if isinstance(listed, list) else []
     return [
         entry
-        for entry in entries
+        for entry in listing(listed)
         if isinstance(entry, dict) and isinstance(entry.get("iter"), int) and entry["iter"] >= 0
     ]
 
 
 def _architectures(steps: list[Any]) -> Iterator[str | None]:
     for step in steps:
-        name = _dict(_dict(step).get("mfu")).get("architecture")
+        name = mapping(mapping(step).get("mfu")).get("architecture")
         yield name if isinstance(name, str) else None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gptmill.report.columns import Looks, Steps, number
+from gptmill.report.columns import Looks, Steps
+from gptmill.report.loose import listing, mapping, number
 from gptmill.track.describe import CONFIG
 from gptmill.track.jsonl import read_events
-from gptmill.track.summary import Fold
+from gptmill.track.summary import LARGEST_GAP, Fold
 from gptmill.track.walltime import WallTime
 
 if TYPE_CHECKING:
@@ -71,22 +73,20 @@ class RunLog:
 
         known = {iter: number(fields.get(which)) for iter, fields in sorted(self.evals.items())}
         known = {iter: loss for iter, loss in known.items() if np.isfinite(loss)}
+        if axis == "steps":
+            return [float(iter) for iter in known], list(known.values())
         axes = self.axes()
         if axis not in axes:
             return [], []
-        if axis == "steps":
-            return [float(iter) for iter in known], list(known.values())
         x = np.interp(list(known), np.append(0, self.steps.iters), np.append(0.0, axes[axis]))
         return x.tolist(), list(known.values())
 
 
 def read_run(run_dir: Path) -> RunLog:
     """Everything a run folder tells; an empty log when there is nothing yet."""
-    log = RunLog(str(run_dir), config=_object(run_dir / CONFIG).get("keys") or {}, plan=_object(run_dir / "plan.json"))
-    if not isinstance(log.config, dict):
-        log.config = {}
-    log.config = {key: entry for key, entry in log.config.items() if isinstance(entry, dict)}
-    return fold_events(log, read_events(run_dir))
+    keys = mapping(_object(run_dir / CONFIG).get("keys"))
+    config = {key: entry for key, entry in keys.items() if isinstance(entry, dict)}
+    return fold_events(RunLog(str(run_dir), config=config, plan=_object(run_dir / "plan.json")), read_events(run_dir))
 
 
 def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
@@ -97,7 +97,8 @@ def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
         log.wall.add(fields)
         if fields["event"] == "run_started":
             log.processes += 1
-            log.max_iters = fields.get("max_iters")
+            asked = number(fields.get("max_iters"))
+            log.max_iters = int(asked) if math.isfinite(asked) else None
             log.redone += log.steps.start_process(iter)
             _forget_after(log, iter)
             log.summary = None
@@ -119,6 +120,8 @@ def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
 
 
 def _add_step(log: RunLog, iter: int, fields: dict[str, Any]) -> None:
+    if iter - log.steps.last_iter > LARGEST_GAP:
+        return
     if iter <= log.steps.last_iter:  # rolled back: the alarms that say why stay
         log.evals = {i: found for i, found in log.evals.items() if i < iter}
     log.redone += log.steps.add(fields)
@@ -130,7 +133,7 @@ def _add_step(log: RunLog, iter: int, fields: dict[str, Any]) -> None:
     if isinstance(weights, dict) and isinstance(weights.get("layers"), dict):
         layers = {name: look for name, look in weights["layers"].items() if isinstance(look, dict)}
         log.update_ratios.add(iter, {name: number(look.get("update_ratio")) for name, look in layers.items()})
-        log.frozen = [str(name) for name in weights.get("frozen") or []]
+        log.frozen = [str(name) for name in listing(weights.get("frozen"))]
 
 
 def _forget_after(log: RunLog, iter: int) -> None:
@@ -147,4 +150,4 @@ def _object(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return mapping(found)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import median
 
-from gptmill.report.columns import number
+from gptmill.report.loose import number
 from gptmill.report.runlog import RunLog
 
 FEWEST_EVALS = 4  # that at the start included: fewer points show no direction

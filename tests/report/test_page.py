@@ -14,7 +14,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
-from gptmill.events import Alarm, Notice, RunStarted, Samples
+from gptmill.events import Alarm, EvalDone, Notice, RunStarted, Samples
 from gptmill.report.charts import figures
 from gptmill.report.run_page import goodput, run_page, time_parts
 from gptmill.report.runlog import read_run
@@ -163,6 +163,12 @@ def test_an_old_run_without_looks_says_what_it_did_not_record(tmp_path):
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):
     write(tmp_path, RunStarted(0, 10, 100))
     assert b"Too short to tell" in run_page(read_run(tmp_path))
+
+
+def test_a_run_that_only_evaluated_has_a_page_with_its_loss(tmp_path):
+    write(tmp_path, RunStarted(0, 0, 100), EvalDone(0, 3.1, 3.25, True, 0.1))
+    text = run_page(read_run(tmp_path)).decode().split("<script>")[0]
+    assert "3.2500" in text and "1 evaluation in 0 steps" in text
 
 
 def test_time_parts_add_up_to_the_time_that_processes_were_there(tmp_path):

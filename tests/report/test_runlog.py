@@ -64,6 +64,7 @@ def test_a_completed_run_has_its_summary_until_it_is_taken_further(tmp_path):
 def test_damaged_lines_and_files_are_passed_over(tmp_path):
     write(tmp_path, RunStarted(0, 2, 100), step(1, 5.0))
     with open(tmp_path / METRICS, "ab") as file:
+        file.write(b'{"event": "step_done", "iter": 99999999999999999999, "loss": 1.0}\n')
         file.write(b'\x00\xff\n{\n{"event": "step_done"}\n{"event": "step_done", "iter": 2, "lo')
     (tmp_path / "config.json").write_text('{"keys": {"n_layer": 3, "n_head": {"value": 4')
     (tmp_path / "plan.json").write_text("[1]")
