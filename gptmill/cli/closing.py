@@ -44,6 +44,8 @@ def closing(result: dict[str, Any]) -> str:
     if Path(result["run_dir"], "best").exists():
         lines.append(f"model      {result['run_dir']}/best")
     run_dir = Path(result["run_dir"])
+    if (run_dir / "report.html").exists():
+        lines.append(f"report     {run_dir}/report.html")
     if (run_dir / "checkpoints").is_dir() and (
         (run_dir / "tokenizer").is_dir() or vocabulary(run_dir) in GPT2_VOCABULARIES
     ):

@@ -15,7 +15,7 @@ from tests.report.example import write_example
 def test_a_run_ends_with_its_page_and_report_writes_it_again(tmp_path: Path) -> None:
     prepare_tiny(tmp_path)
     done = gptmill(tmp_path, "train", *SMALL, "--out_dir=out-run")
-    assert done.code == 0, done.err
+    assert done.code == 0 and "\nreport     out-run/report.html\n" in done.err, done.err
     first = (tmp_path / "out-run" / "report.html").read_text()
     assert "20 of 20" in first and "cdn.plot.ly" not in first.split("<script>")[0]
     done = gptmill(tmp_path, "report", "--run", "out-run", "--out", "page.html")
