@@ -37,6 +37,7 @@ class Watch:
         self._batches = BatchChecks(plan)
         self._sample = WeightSample(state.model, plan.weight_monitor_sample_size)
         self._movement = layers.Movement(state.model)
+        self._trained = [p for p in state.model.parameters() if p.requires_grad]
         self._said: dict[tuple[str, str | None], int] = {}  # when something was last so
         self._alarms: list[Alarm] = []
         self._overflows = 0
@@ -59,7 +60,8 @@ class Watch:
 
     def gradients(self) -> None:
         """All gradients are there, unscaled and not yet clipped."""
-        self._findings(layers.detached(self._state.model))
+        if any(p.grad is None for p in self._trained):
+            self._findings(layers.detached(self._state.model))
         if self._plan.gradient_monitor and self._due(self._plan.gradient_log_interval):
             self._gradients = gradient_health(self._state.model) or None
             if self._gradients:

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from gptmill.model.gpt import GPT
 from gptmill.optim.schedules import lr_at
 from gptmill.plan.types import Plan
 from gptmill.train.device import to_device
+from gptmill.train.spikes import ENOUGH, WINDOW, gradient_spike, loss_spike, robust_z
 from gptmill.train.state import TrainState
 from tests.cli.run import gptmill
 from tests.train.small import N_SETTLED, SETTLED, Corpus, events, new_state, small_plan
@@ -158,11 +160,53 @@ def test_a_planted_fault_is_named_within_20_steps(
     counted(1, f"of {len(FAULTS)} planted faults named")
 
 
-def test_500_clean_steps_on_a_real_corpus_raise_no_alarm(tmp_path: Path) -> None:
-    words = "quick --n_layer=2 --n_head=2 --n_embd=32 --block_size=64 --batch_size=4 --warmup_iters=20 --max_iters=500"
-    gptmill(
-        tmp_path, "train", *words.split(), "--eval_interval=500", "--eval_iters=2", "--out_dir=clean", "--json"
-    ).json()
-    records = [json.loads(line) for line in (tmp_path / "clean" / "metrics.jsonl").read_text().splitlines()]
-    assert sum(fields["event"] == "step_done" for fields in records) == 500
-    assert not [fields for fields in records if fields["event"] == "alarm"]
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "health.md").read_text()
+
+
+def test_the_guides_commands_work_and_500_clean_steps_on_a_real_corpus_raise_no_alarm(tmp_path: Path) -> None:
+    small = "--tokenizer=char --n_layer=2 --n_head=2 --n_embd=32 --block_size=32 --batch_size=4 --eval_interval=500 --eval_iters=2"
+    commands = [line.split()[1:] for line in GUIDE.splitlines() if line.startswith("    gptmill ")]
+    assert len(commands) == 2
+    for words, steps in zip(commands, (500, 20)):
+        done = gptmill(tmp_path, *words, *small.split(), f"--max_iters={steps}")
+        assert done.code == 0, done.err
+        folder = next(word.removeprefix("--out_dir=") for word in words if word.startswith("--out_dir="))
+        records = [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
+        taken = [fields for fields in records if fields["event"] == "step_done"]
+        assert len(taken) == steps
+        assert not [fields for fields in records if fields["event"] == "alarm"]
+    assert [fields["iter"] for fields in taken if "gradients" in fields] == [5, 10, 15, 20]
+    assert [fields["iter"] for fields in taken if "weights" in fields] == [10, 20]
+    for name in [*taken[19]["gradients"], *taken[19]["weights"]["layers"]["wte.weight"], *taken[19]["times_ms"]]:
+        assert f"`{name}`" in GUIDE, name
+
+
+def test_the_guide_lists_the_alarms_of_the_zoo() -> None:
+    listed = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [^|]* \| (?:every|first)", GUIDE, re.MULTILINE)
+    named = {kind for _, kinds, _ in FAULTS.values() for kind in kinds}
+    assert {name for names in listed for name in re.findall(r"`(\w+)`", names)} == named | {"vanishing_update"}
+
+
+def test_gradients_below_eps_are_named_though_nothing_clips_them() -> None:
+    plan = small_plan(eps=0.5, max_iters=2, weight_decay=0.0)
+    state = new_state(plan)
+    before = state.model.norm_f.weight.clone()
+    found = [event.kind for event in events(plan, state) if isinstance(event, Alarm)]
+    assert found == ["vanishing_update"]
+    assert (state.model.norm_f.weight - before).abs().max() < 0.1 * plan.learning_rate  # Adam moves a weight by lr
+
+
+@pytest.mark.parametrize("slope", [0.0, -0.02])
+def test_a_deviation_is_one_of_the_noise_even_while_the_loss_falls(slope: float) -> None:
+    noise = np.random.default_rng(0).normal(scale=0.1, size=WINDOW)
+    losses = (6.0 + slope * np.arange(WINDOW) + noise).tolist()
+    usual, z = robust_z(losses[-1] + 2.0, losses)
+    assert z == pytest.approx((losses[-1] + 2.0 - usual) / 0.1, rel=0.25)
+    assert loss_spike(usual + 1.5, losses) and not loss_spike(usual + 0.5, losses)
+    assert robust_z(100.0, losses[: ENOUGH - 1])[1] == 0.0
+
+
+def test_a_gradient_spike_is_hundreds_of_times_the_usual_norm() -> None:
+    norms = np.exp(np.random.default_rng(0).normal(scale=0.3, size=WINDOW)).tolist()
+    assert gradient_spike(500.0, norms) and not gradient_spike(70.0, norms)
+    assert not gradient_spike(0.0, norms) and not gradient_spike(500.0, [])
