@@ -61,9 +61,12 @@ def alarms(found: list[Event]) -> list[Alarm]:
     return [event for event in found if isinstance(event, Alarm)]
 
 
-def test_a_skipped_batch_leaves_the_weights_as_though_it_had_not_been(settled: TrainState) -> None:
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_skipped_batch_leaves_the_weights_as_though_it_had_not_been(settled: TrainState, scaled: bool) -> None:
     plan = policy_plan(on_spike="skip")
     state, other = copy.deepcopy(settled), copy.deepcopy(settled)
+    if scaled:  # as with float16
+        state.scaler, other.scaler = (torch.amp.GradScaler("cpu", init_scale=2.0**8) for _ in range(2))
     found = list(events(plan, state, Noisy(plan)))
     by_hand(plan, other, 5, Corpus(plan))
     other.iter, other.sequences = other.iter + 1, other.sequences + BATCH

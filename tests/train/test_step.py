@@ -83,9 +83,10 @@ def test_a_non_finite_number_stops_the_run_before_the_update(poison: str) -> Non
         with torch.no_grad():
             state.model.norm_f.weight[3] = math.nan
     else:
-        state.model.wte.weight.register_hook(lambda grad: grad * math.inf)
+        state.model.wte.weight.register_hook(lambda grad: grad * math.nan)
     before = [p.clone() for p in state.model.parameters()]
-    with pytest.raises(GptmillError, match=r"step 2: .*sequences 4 to 7"):
+    layer = "norm_f.weight" if poison == "weight" else "wte.weight"
+    with pytest.raises(GptmillError, match=rf"step 2: .*sequences 4 to 7.* {layer}"):
         step(plan, state, corpus)
     for now, then in zip(state.model.parameters(), before):
         np.testing.assert_array_equal(now.detach().numpy(), then.detach().numpy())
