@@ -161,12 +161,16 @@ def curve(
 def memory(log: RunLog) -> Figure | None:
     """The peak so far on the device, and this process's memory on the host."""
     traces = []
-    for column, name, colour in (("allocated_gb", "device, most so far", "--line"), ("host_gb", "host", "--val")):
+    for column, name, colour in (
+        ("allocated_gb", "device memory, most so far", "--line"),
+        ("host_gb", "host memory", "--val"),
+    ):
         values = log.steps[column]
         kept = thin(values)
         if len(kept) and values[kept].max() > 0:
             traces.append(line(name, log.steps.iters[kept], values[kept], colour, form=".2f"))
-    return figure(traces, "memory [GB]", rangemode="tozero") if traces else None
+    title = f"{traces[0]['name']} [GB]" if len(traces) == 1 else "memory [GB]"
+    return figure(traces, title, rangemode="tozero") if traces else None
 
 
 def times(log: RunLog) -> Figure | None:
