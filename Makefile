@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: quick train menuconfig savedefconfig list-defconfigs test-matrix install test check wheel-check reliability test-data bench clean
+.PHONY: quick train menuconfig savedefconfig list-defconfigs test-matrix install test check wheel-check reliability test-browser test-data bench clean
 .DEFAULT_GOAL := $(if $(wildcard .config),train,quick)
 
 quick: .venv/installed  ## train configs/quick.py on the embedded corpus, then let it write
@@ -38,7 +38,7 @@ install: .venv/installed  ## everything a user needs, in .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing gptmill and its libraries into .venv (a minute or two)"
-	@$(PIP) --editable '.[parquet,kconfig]'
+	@$(PIP) --editable '.[parquet,kconfig,report]'
 	@touch $@
 
 .venv/dev: .venv/installed
@@ -63,6 +63,9 @@ reliability: .venv/dev  ## kill storms and bit flips through the real command; f
 
 bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
 	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"
+
+test-browser: .venv/dev  ## reports in a headless Chromium; screenshots go to build/screenshots
+	BROWSER_SHOTS=build/screenshots $(BIN)/python -m pytest tests/browser -rs
 
 test-data: .venv/dev  ## WikiText-2 and tiny Shakespeare from files of yours: make test-data DATA=DIR
 	$(BIN)/python -m benchmarks.real_data "$(DATA)"

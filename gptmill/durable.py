@@ -26,12 +26,13 @@ def write_all(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def create(path: Path, data: bytes) -> None:
+def create(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write a new file, readable by its owner only, and wait until the disk has it."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         write_all(fd, data)
-        os.fsync(fd)
+        if sync:
+            os.fsync(fd)
     finally:
         os.close(fd)
 
@@ -45,17 +46,23 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Give the file new content in one step: a reader, or a crash, sees the old bytes or the new ones."""
+def replace(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Give the file new content in one step: a reader, or a crash, sees the old bytes or the new ones.
+
+    Args:
+        sync: wait for the disk. Without it a killed process still leaves one or the other; a machine that loses power
+            may not, which is enough for what can be made again.
+    """
     fresh = Path(tempfile.mktemp(prefix=f".{path.name}.", dir=path.parent))  # create() refuses a name that exists
     try:
-        create(fresh, data)
+        create(fresh, data, sync=sync)
         os.replace(fresh, path)
     except BaseException:
         with contextlib.suppress(OSError):
             fresh.unlink()
         raise
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def replace_link(path: Path, target: str) -> None:

@@ -32,7 +32,14 @@ class StepDone(Event):
         grad_norm: global L2 norm, after unscaling, before clipping.
         tokens: tokens in this step over all ranks.
         seconds: wall time of the step, data included.
-        skipped: fp16 only: the scaler found an overflow, lowered its scale and left the weights alone.
+        skipped: nothing was updated: float16 overflowed, or the batch was one to skip.
+        times: seconds of this step by activity: data, compute (forward and backward), communication, optimizer.
+        memory: GB of the device now and at most (allocated_gb, reserved_gb, max_allocated_gb, max_reserved_gb), and
+            host_gb of this process.
+        gradients: on steps that looked at them, read after unscaling and before clipping; None on others.
+        weights: on steps that looked at them; None on others.
+        mfu: what these tokens in these seconds mean on this device; ``track/meters.py`` adds it.
+        loss_variance: over the last steps of this process, this one included; ``track/meters.py`` adds it.
     """
 
     loss: float
@@ -41,6 +48,31 @@ class StepDone(Event):
     tokens: int
     seconds: float
     skipped: bool = False
+    times: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, float] | None = None
+    gradients: dict[str, Any] | None = None
+    weights: dict[str, Any] | None = None
+    mfu: dict[str, Any] | None = None
+    loss_variance: float | None = None
+
+
+@dataclass(frozen=True)
+class Alarm(Event):
+    """Something about the training looks wrong.
+
+    Args:
+        kind: what it is, in a word or two joined by underscores: loss_spike, dead_layer, ...
+        says: one sentence for a person, naming the layer or the batch.
+        layer: the parameter or block it is about, or None.
+        sequences: first and last training sequence of the step, or None.
+        action: what was done: warn, skip, rollback or stop.
+    """
+
+    kind: str
+    says: str
+    layer: str | None = None
+    sequences: tuple[int, int] | None = None
+    action: str = "warn"
 
 
 @dataclass(frozen=True)

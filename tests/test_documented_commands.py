@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import re
 import runpy
 import shlex
@@ -66,6 +67,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with that data, which the command is typed in."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")  # nobody is logged in
     (tmp_path / "data").symlink_to(datasets)
     (tmp_path / "prompt.txt").write_text("12 green")
     return tmp_path
@@ -198,13 +200,15 @@ def requirements(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> 
     (line,) = [line for line in lines if line]
     assert line.replace(".[", "'.[") + "'" in (ROOT / "Makefile").read_text(), "what make install installs"
     project = (ROOT / "pyproject.toml").read_text()
-    wanted = set(row["command"].split()) & {"torch", "numpy", "tiktoken"}  # wandb and datasets are not needed
+    wanted = set(row["command"].split()) & {"torch", "numpy", "tiktoken"}  # datasets is not needed, wandb an extra
     assert all(f'"{name}>=' in project for name in wanted) and (ROOT / "constraints.txt").is_file()
 
 
-def tensorboard_folder(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
-    assert typed("gptmill train-lm --dataset wikitext-103", patch).code == 0
-    assert Path(row["command"].split()[-1]).is_dir()
+def tensorboard_curves(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert typed("gptmill train-lm --dataset wikitext-103 --tensorboard_log=True", patch).code == 0
+    assert EventAccumulator(row["command"].split()[-1]).Reload().Scalars("val/loss")
 
 
 def page(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
@@ -220,21 +224,22 @@ def machine(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
     assert "machine   cpu" in typed("gptmill plan quick --device=cpu", patch).out
 
 
-def no_folded_log(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
+def folded_log(here: Path, row: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
     assert typed("python train.py", patch).code == 0
-    assert Path("out/metrics.jsonl").is_file() and not list(here.glob("out/run_*.json"))
+    (found,) = here.glob(row["command"].removeprefix("ls "))
+    assert json.loads(found.read_text())["summary"]["final_iter"] == 2
 
 
 SHELL = {
     "says the machine": machine,
     "the checkout": lambda *_: (ROOT / "train.py").stat(),
     "the folder holds prepare.py": lambda *_: (ROOT / "data" / "shakespeare" / "prepare.py").stat(),
-    "the folder is there after train-lm": tensorboard_folder,
+    "its reader finds the losses of train-lm": tensorboard_curves,
     "requirements.txt installs what is needed": requirements,
     "run_train_lm.sh prints how to stop one run": stopping,
     "the page is there": page,
     "left over from writing the document": page,
-    "folded log": no_folded_log,
+    "the run has one": folded_log,
 }
 
 

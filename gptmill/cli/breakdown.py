@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gptmill.errors import UserError
-from gptmill.plan.flops import has_closed_form, members
+from gptmill.plan.flops import elementwise, has_closed_form, members, parts
 from gptmill.plan.types import Plan
 from gptmill.units import flops
 
@@ -42,6 +42,13 @@ def breakdown(plan: Plan) -> str:
         "FLOP: one token's way forward, 2 for each multiply-add of a matmul; formulas",
         f"are of parameters. Training takes three times as many: {flops(plan.flops_per_token)} a token.",
     ]
+    cost, beside = parts(s), [f"{work / 1e6:.2f}M for {name}" for name, work in elementwise(s).items()]
+    lines += [
+        f"Attention is {cost.attention_to_ffn(causal=False):.2f} of feed-forward,"
+        f" {cost.attention_to_ffn(causal=True):.2f} without the half that the mask hides.",
+    ]
+    if beside:
+        lines.append(f"Besides, in no MFU: {' and '.join(beside)}.")
     if s.weight_tying:
         lines.append("The output head is the token embedding again: V C parameters counted once.")
     return "\n".join(line.rstrip() for line in lines)

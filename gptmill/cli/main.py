@@ -32,13 +32,16 @@ COMMANDS = {
     "sample": "Generate text with a trained run.",
     "configs": "List the configs and presets that can be named.",
     "verify": "Check a run's checkpoints.",
+    "doctor": "Check this machine: what works, what is missing, how fast it is.",
+    "report": "Write one HTML page about a run.",
+    "compare": "Rank runs: a table, and one HTML page.",
 }
 for name, says in COMMANDS.items():
     function = name.replace("-", "_")
     app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
 # Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
-LATER = ("eval", "compare", "ablate", "sweep", "matrix", "report", "export", "import", "doctor")
+LATER = ("eval", "ablate", "sweep", "matrix", "export", "import")
 
 
 def main(argv: list[str] | None = None) -> None:

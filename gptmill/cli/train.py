@@ -5,23 +5,25 @@ config -> plan -> data are settled first, without torch, so that every mistake s
 
 from __future__ import annotations
 
-import json as json_format
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from gptmill.cli.closing import conclude
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, new_state, trace_model
 from gptmill.cli.plan import remarks
+from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
+from gptmill.cli.report import report_at_end
 from gptmill.cli.resuming import check_resumable, load_run
 from gptmill.cli.say import say
+from gptmill.cli.trackers import require_trackers, trackers
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
-from gptmill.events import Event
 from gptmill.parallel.launch import Place, find_place
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
@@ -38,6 +40,7 @@ def train(
     json: Flag = False,
     explain: Flag = False,
     overwrite: Flag = False,
+    profile: Profile = None,
     import_: Import = None,
 ) -> int:
     """Train a model, or with --resume go on with a run.
@@ -60,17 +63,21 @@ def train(
         from gptmill.cli.explain import explain as show
 
         return show(resolved)
-    return carry_out(resolved, json=json, overwrite=overwrite)
+    return carry_out(resolved, json=json, overwrite=overwrite, profile=profile)
 
 
-def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furnish = lambda _: None) -> int:
+def carry_out(
+    resolved: Resolved, *, json: bool, overwrite: bool, profile: Profile, furnish: Furnish = lambda _: None
+) -> int:
     """Settle the plan, find the run folder, train."""
     check_resumable(resolved)
     config, place = resolved.config, find_place()
+    require_trackers(resolved)
     machine, data = usable_machine(resolved), ready_data(config)
     plan = make_plan(
         config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
     )
+    check_steps(profile, plan)
     if config.init_from != "resume":
         check_start(plan)
     run_dir = open_run_dir(
@@ -88,34 +95,29 @@ def carry_out(resolved: Resolved, *, json: bool, overwrite: bool, furnish: Furni
             say(*check_same_run(run_dir.path, plan, data), f"{run_dir.path} is complete: nothing is left to train")
             result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
         else:
-            result, signal = fit(resolved, plan, data, run_dir, place, furnish)
+            result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
+            report_at_end(run_dir.path)
     finally:
         run_dir.release()
-    if json:
-        print(json_format.dumps(result, allow_nan=False))
-    elif signal is None:
-        from gptmill.cli.closing import closing
-
-        say(closing(result))
-    return 128 + signal if signal else 0
+    return conclude(result, signal, json=json)
 
 
 def fit(
-    resolved: Resolved, plan: Plan, data: DataFacts, run_dir: RunDir, place: Place, furnish: Furnish
+    resolved: Resolved, plan: Plan, data: DataFacts, run_dir: RunDir, place: Place, furnish: Furnish, profile: Profile
 ) -> tuple[dict[str, Any], int | None]:
     """Carry out the plan in the run folder.
 
     Returns:
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
+    from gptmill.cli.recording import Recorder, Recording, meter, watchers
     from gptmill.cli.samples import SampleRecorder
     from gptmill.data.baseline import unigram_loss
     from gptmill.data.batches import Batches, fixed_batches
     from gptmill.data.shards import open_tokens
     from gptmill.parallel.single import Single
-    from gptmill.track.console import ConsoleRecorder
     from gptmill.track.describe import describe
-    from gptmill.track.jsonl import JsonlRecorder, has_saved
+    from gptmill.track.jsonl import has_saved
     from gptmill.track.summary import Summary, peak_host_memory
     from gptmill.train.checkpoint import result_sha256, resume
     from gptmill.train.checkpointer import Checkpointer
@@ -151,21 +153,15 @@ def fit(
         weights_sha256=lambda: result_sha256(run_dir.path, state, plan),
         peak_memory=lambda: peak_memory(plan.device) or peak_host_memory(),
     )
-    console = ConsoleRecorder(plan.log_interval)
-    jsonl = JsonlRecorder(run_dir.path, summary.result)
-    checkpointer = Checkpointer(
-        run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training
-    )
-    recorders: list[Callable[[Event], Iterable[Event]]] = [console, summary, jsonl, checkpointer]
-    with StopOnSignal() as stop:
-        if plan.generate_interval:
-            recorders.append(SampleRecorder(state.model, tokenizer, plan, stop))
+    stop = StopOnSignal()
+    recorders: list[Recorder] = [
+        *watchers(plan, resolved.config, run_dir.path, state, summary),
+        *trackers(resolved, plan, run_dir.path),
+        Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training),
+        *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
+        *([ProfileRecorder(run_dir.path, profile, plan)] if profile else []),
+    ]
+    with stop, Recording(recorders, meter(plan)) as recording:
         for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
-            pending = [event]
-            while pending:  # a recorder may answer with events of its own: CheckpointSaved, Notice
-                told = pending.pop(0)
-                for record in recorders:
-                    pending += record(told)
-    console.close()
-    jsonl.close()
+            recording.tell(event)
     return summary.result(), stop.signal

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.cli.parts import Import, import_parts
+from gptmill.cli.profiling import Profile
 from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
 from gptmill.cli.train import Flag, carry_out
@@ -38,6 +39,7 @@ def train_lm(
     json: Flag = False,
     explain: Flag = False,
     overwrite: Flag = False,
+    profile: Profile = None,
     import_: Import = None,
 ) -> int:
     """Train as `gptmill train` does, by epochs, into lm_DATASET; with --resume and no dataset, go on with the newest.
@@ -62,7 +64,7 @@ def train_lm(
         from gptmill.cli.explain import explain as show
 
         return show(resolved)
-    return carry_out(resolved, json=json, overwrite=overwrite, furnish=furnish)
+    return carry_out(resolved, json=json, overwrite=overwrite, profile=profile, furnish=furnish)
 
 
 def entrance(argv: list[str]) -> dict[str, object]:

@@ -27,12 +27,15 @@ RENAMED: dict[str, str] = {
     "snapshot": "snapshot_interval",
     "compile_model": "compile",
     "output_dir": "out_dir",
+    "gradient_monitor_interval": "gradient_log_interval",
 }
 
 # A switch elsewhere, a value of one of our keys here: name -> (key, value when True, value when False).
 SWITCHES: dict[str, tuple[str, str | bool, str | bool]] = {
     "resume": ("init_from", "resume", "scratch"),
     "no_early_stop_restore_best": ("early_stop_restore_best", False, True),
+    "use_wandb": ("wandb_log", True, False),
+    "no_wandb": ("wandb_log", False, True),
     "flash_attention": ("attention_backend", "sdpa", "manual"),
 }
 
@@ -69,11 +72,9 @@ NO_EFFECT: dict[str, str] = {
     "val_fraction": PREPARED,
     "openwebtext_val_samples": PREPARED,
     "train_val_split": PREPARED,
-    "save_log_to_json": LOGGED,
     "json_output": LOGGED,
-    "log_save_interval": LOGGED,
 }
-NO_EFFECT_SWITCHES = ("pin_memory", "persistent_workers", "gpu_warmup", "save_log_to_json")
+NO_EFFECT_SWITCHES = ("pin_memory", "persistent_workers", "gpu_warmup")
 
 
 def aliases_of(key: str) -> list[str]:

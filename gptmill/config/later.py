@@ -19,12 +19,10 @@ class Later:
 
     Args:
         inert: the values that ask for nothing, as ``plain`` writes them.
-        reports: it changes what is recorded, never the run: from a file it is passed over with a notice.
     """
 
     capability: str
     inert: tuple[str, ...] = OFF
-    reports: bool = False
 
 
 KEYS: dict[str, Later] = {
@@ -34,20 +32,12 @@ KEYS: dict[str, Later] = {
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
     "pruning_method": Later("pruning", NOTHING),
-    "gradient_monitor": Later("gradient monitoring", reports=True),
-    "gradient_log_interval": Later("gradient monitoring", NOTHING, reports=True),
-    "weight_monitor": Later("weight monitoring", reports=True),
-    "log_style": Later("the full log style", ("none", "line"), reports=True),
     "strategy": Later("training on several devices", ("none", "auto")),
     "use_zero1": Later("ZeRO-1 optimizer sharding"),
     "use_fsdp": Later("FSDP sharding"),
     "activation_checkpointing": Later("activation checkpointing"),
     "fsdp_activation_checkpointing": Later("activation checkpointing"),
     "use_fp8": Later("fp8 training"),
-    "wandb_log": Later("Weights & Biases logging", reports=True),
-    "use_wandb": Later("Weights & Biases logging", reports=True),
-    "no_wandb": Later("Weights & Biases logging", ON, reports=True),
-    "tensorboard_log": Later("TensorBoard logging", reports=True),
 }
 
 # Options of the capabilities above: without those they change nothing, so any value is accepted.
@@ -71,13 +61,7 @@ OPTIONS: frozenset[str] = frozenset(
         "adamwprune_beta2",
         "adamwprune_weight_decay",
         "adamwprune_amsgrad",
-        "gradient_monitor_interval",
-        "weight_monitor_interval",
-        "weight_monitor_sample_size",
         "fsdp_min_num_params",
-        "wandb_project",
-        "wandb_run_name",
-        "wandb_entity",
     ]
 )
 OPTION_SWITCHES = (

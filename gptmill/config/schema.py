@@ -23,6 +23,9 @@ Optimizer = Literal["adamw"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Precision = Literal["highest", "high", "medium"]
+LogStyle = Literal["line", "full"]
+OnSpike = Literal["warn", "stop", "skip", "rollback"]
+OnNonfinite = Literal["stop", "skip", "rollback"]
 
 Count = Annotated[int, Field(ge=1)]  # at least one of something
 Natural = Annotated[int, Field(ge=0)]
@@ -125,6 +128,19 @@ class Config(BaseModel):
     )
     early_stop_overfit_min_delta: NonNegative = key("early stop", 0.01, "further by less does not count [nats/token]")
 
+    gradient_monitor: bool = key("monitors", True, "look at the gradients of every layer")
+    gradient_log_interval: Count = key("monitors", 10, "steps between looks at the gradients")
+    weight_monitor: bool = key("monitors", True, "look at the weights of every layer, and how far a step moves them")
+    weight_monitor_interval: Count = key("monitors", 100, "steps between looks at the weights")
+    weight_monitor_sample_size: Count = key("monitors", 1024, "numbers looked at in each weight")
+    on_spike: OnSpike = key(
+        "monitors", "warn", "a loss or gradient far above its usual: warn; stop; skip the batch; rollback, then skip it"
+    )
+    on_nonfinite: OnNonfinite = key("monitors", "stop", "a loss or gradient that is no number: stop, skip, rollback")
+    log_style: LogStyle = key("monitors", "line", "on the console: a line a step, or full blocks")
+    save_log_to_json: bool = key("monitors", True, "fold metrics.jsonl into run_TIME.json")
+    log_save_interval: Count = key("monitors", 100, "steps between folds")
+
     generate_interval: Natural = key("samples", 0, "steps between samples while training; 0 = off")
     num_generate_samples: Count = key("samples", 3, "samples at a time, of three prompts in turn")
     generate_max_length: Count = key("samples", 100, "tokens of a sample, its prompt included")
@@ -141,6 +157,11 @@ class Config(BaseModel):
     matmul_precision: Precision = key("system", "high", "float32 matmuls on CUDA: high = TF32")
 
     out_dir: str = key("tracking", "out", "run folder; one from a config or default never overwrites: X, X-2, X-3, ...")
+    tensorboard_log: bool = key("tracking", False, "also write tensorboard/ in the run folder")
+    wandb_log: bool = key("tracking", False, "also log to Weights & Biases")
+    wandb_project: str = key("tracking", "gptmill", "its project")
+    wandb_run_name: str | None = key("tracking", None, "the run's name there; None = the run folder's")
+    wandb_entity: str | None = key("tracking", None, "user or team there; None = your own")
 
 
 def groups() -> dict[str, dict[str, FieldInfo]]:

@@ -112,13 +112,10 @@ class Translation:
         if later.plain(setting.value) in missing.inert or name in self.decided:
             return
         says = f"{blame(setting.origin, name, setting.value)}: {missing.capability} is not in this version"
-        if missing.reports and not setting.from_flag:
-            self.notices.append(f"{says}; going on without it")
-        else:
-            amount = later.plain(setting.value).replace(".", "").isdigit()
-            off = "0" if amount else {"false": "False", "true": "True"}.get(missing.inert[0], missing.inert[0])
-            turn_off = "" if setting.from_flag else f", or add --{name}={off}"
-            self.problems.append(f"{says}; leave {name} out{turn_off}")
+        amount = later.plain(setting.value).replace(".", "").isdigit()
+        off = "0" if amount else {"false": "False", "true": "True"}.get(missing.inert[0], missing.inert[0])
+        turn_off = "" if setting.from_flag else f", or add --{name}={off}"
+        self.problems.append(f"{says}; leave {name} out{turn_off}")
 
 
 def _key(name: str) -> str:

@@ -13,6 +13,7 @@ eval_iters = 200
 eval_only = False
 always_save_checkpoint = True
 init_from = "scratch"
+log_style = "full"
 save_log_to_json = True
 log_save_interval = 100
 gradient_log_interval = 50

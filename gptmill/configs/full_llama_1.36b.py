@@ -16,6 +16,7 @@ init_from = "scratch"
 wandb_log = False
 wandb_project = "llama-1.36b"
 wandb_run_name = "run-1"
+log_style = "full"
 save_log_to_json = True
 log_save_interval = 100
 gradient_log_interval = 50

@@ -9,6 +9,7 @@ eval_interval = 250
 log_interval = 10
 eval_iters = 200
 always_save_checkpoint = False
+log_style = "full"
 save_log_to_json = True
 log_save_interval = 50
 gradient_log_interval = 25

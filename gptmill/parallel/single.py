@@ -30,8 +30,15 @@ class Single:
         return nullcontext()
 
     def clip(self, model: nn.Module, grad_clip: float) -> Tensor:
-        """Scale gradients so that their global L2 norm is at most grad_clip (0 = leave them); return the norm before."""
-        return nn.utils.clip_grad_norm_(model.parameters(), grad_clip or float("inf"), foreach=True)
+        """Scale gradients so that their global L2 norm is at most grad_clip (0 = leave them); return the norm before.
+
+        Gradients that are not finite stay as they are: scaled, all would be, and no layer could be named.
+        """
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(grads, foreach=True)
+        finite = torch.where(norm.isfinite(), norm, 0.0)
+        nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip or float("inf"), finite, foreach=True)
+        return norm
 
     def mean(self, value: Tensor) -> Tensor:
         return value

@@ -113,3 +113,55 @@ def default_ffn_dim(n_embd: int, ffn_type: str) -> int:
     Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; LLaMA rounds it up to a multiple of 256, we do not.
     """
     return 8 * n_embd // FFN_MATRICES.get(ffn_type, 2)
+
+
+class Parts(NamedTuple):
+    """One token's way forward through all layers [FLOP], matmuls only; together they are a third of flops_per_token.
+
+    Args:
+        projections: queries, keys, values and the way out of attention.
+        scores: queries times keys, and weights times values, over the full T x T square.
+    """
+
+    projections: int
+    scores: int
+    feed_forward: int
+    head: int
+
+    def attention_to_ffn(self, *, causal: bool) -> float:
+        """Attention's work over the feed-forward's; ``causal`` counts the half of the square that a mask leaves."""
+        return (self.projections + self.scores / (2 if causal else 1)) / self.feed_forward
+
+
+def parts(shape: ModelShape) -> Parts:
+    """Where a token's FLOP go."""
+    by_name = {member.name: member.flops for member in members(shape)}
+    return Parts(
+        projections=sum(by_name[name] for name in ("queries", "keys, values", "attention output")),
+        scores=by_name["scores, mixing"],
+        feed_forward=by_name["feed-forward"],
+        head=by_name["output head"],
+    )
+
+
+# operations on each number of a vector, by the textbook formula: mean, difference, square, sum, two scalings; a bias
+# adds one. RMSNorm has neither mean nor difference.
+NORM_WORK = {"layernorm": (6, 7), "layernorm_nobias": (6, 6), "rmsnorm": (4, 4)}
+ROTATION_WORK = 3  # on each number: four products and two sums turn a pair
+
+
+def elementwise(shape: ModelShape) -> dict[str, int]:
+    """Work of one token's way forward that is no matmul [operations]; MFU leaves it out, as PaLM's does.
+
+    On a GPU it costs memory traffic, not arithmetic: counting it would make a slow kernel look useful.
+
+    Returns:
+        operations by kind; a kind that the shape has not, or that has no formula above, is left out.
+    """
+    L, C = shape.n_layer, shape.n_embd
+    heads = L * (C + shape.kv_dim)  # numbers in all queries and keys
+    found = {"rotations": ROTATION_WORK * heads if shape.position_encoding == "rope" else 0}
+    if shape.normalization in NORM_WORK:
+        each = NORM_WORK[shape.normalization][shape.bias]
+        found["norms"] = each * ((2 * L + 1) * C + (heads if shape.qk_norm else 0))
+    return {name: work for name, work in found.items() if work}

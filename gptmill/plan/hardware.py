@@ -115,6 +115,24 @@ def _host_memory(root: Path) -> int | None:
     return min(limits, default=None)
 
 
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of host memory this process could still take, the cgroup's limit included; None when that is not told.
+
+    File cache is given back when memory is asked for, so it counts as free.
+    """
+    free: list[int] = []
+    available = re.search(r"^MemAvailable:\s*(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE)
+    if available:
+        free.append(int(available[1]) * 1024)
+    for folder in _cgroups(root, "memory"):
+        limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+        used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
+        cache = re.search(r"^(?:total_)?inactive_file (\d+)$", _read(folder / "memory.stat"), re.MULTILINE)
+        if limit.isdecimal() and used.isdecimal():
+            free.append(max(0, int(limit) - int(used) + (int(cache[1]) if cache else 0)))
+    return min(free, default=None)
+
+
 def _cgroups(root: Path, controller: str) -> Iterator[Path]:
     """Folders with this process's limits, its own cgroup first and then those around it, version 1 or 2.
 

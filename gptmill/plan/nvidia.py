@@ -38,8 +38,8 @@ def visible(installed: list[Gpu], wanted: str | None) -> list[Gpu]:
         return installed
     chosen: list[Gpu] = []
     for token in (part.strip() for part in wanted.split(",")):
-        if token.startswith("MIG-"):  # a slice: its memory is not the card's
-            chosen.append(Gpu(installed[0].name, None, installed[0].capability))
+        if token.startswith("MIG-"):  # a slice: neither its memory nor its speed is the card's
+            chosen.append(Gpu(f"{installed[0].name} MIG", None, installed[0].capability))
             continue
         gpu = next(
             (g for g in installed if g.index == token or (token[:4] == "GPU-" and g.uuid.startswith(token))), None

@@ -124,6 +124,22 @@ class Plan:
     early_stop_overfit_patience: int
     early_stop_overfit_min_delta: float
 
+    gradient_monitor: bool
+    gradient_log_interval: int
+    weight_monitor: bool
+    weight_monitor_interval: int
+    weight_monitor_sample_size: int
+    on_spike: str
+    on_nonfinite: str
+    log_style: str
+    save_log_to_json: bool
+    log_save_interval: int
+    tensorboard_log: bool
+    wandb_log: bool
+    wandb_project: str
+    wandb_run_name: str | None
+    wandb_entity: str | None
+
     generate_interval: int
     num_generate_samples: int
     generate_max_length: int

@@ -2,54 +2,152 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gptmill.report.columns import Looks, Steps
+from gptmill.report.loose import listing, mapping, number
+from gptmill.track.describe import CONFIG
 from gptmill.track.jsonl import read_events
+from gptmill.track.summary import LARGEST_GAP, Fold
+from gptmill.track.walltime import WallTime
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass
 class RunLog:
-    """metrics.jsonl, folded: where a step was taken twice (a resumed run), the later record counts.
+    """A run folder's metrics.jsonl, config.json and plan.json, folded.
+
+    Where a step was taken twice (a resumed run, a rollback), the later record counts.
 
     Args:
+        name: the run folder's, as it was given.
+        config: {key: {value, origin}}; empty where it is missing or damaged, and so is plan.
         max_iters: what the last process was asked for; None when nothing was recorded.
-        steps: step_done records by iter, in order.
-        evals: eval_done records by iter, in order.
-        checkpoints: checkpoint_saved records, in the order saved.
-        notices: sentences, in the order said.
+        evals: eval_done records by iter, in order; so are alarms and samples, several of which may have one iter.
+        wall: where the hours went; ``redone`` seconds of its steps had to be done again.
         summary: what ``train --json`` printed when the run was completed, else None.
     """
 
-    run_dir: Path
+    name: str
+    config: dict[str, dict[str, Any]] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
     max_iters: int | None = None
-    steps: dict[int, dict[str, Any]] = field(default_factory=dict)
+    steps: Steps = field(default_factory=Steps)
     evals: dict[int, dict[str, Any]] = field(default_factory=dict)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    gradients: Looks = field(default_factory=Looks)
+    update_ratios: Looks = field(default_factory=Looks)
+    frozen: list[str] = field(default_factory=list)
+    wall: WallTime = field(default_factory=WallTime)
+    redone: float = 0.0
+    processes: int = 0
+    mfu: dict[str, Any] = field(default_factory=dict)  # of the last step that has one: device, precision, peak
+    fold: Fold = field(default_factory=Fold)
     summary: dict[str, Any] | None = None
+
+    @property
+    def flops_per_token(self) -> float | None:
+        found = number(self.plan.get("flops_per_token") or self.mfu.get("flops_per_token"))
+        return found if found > 0 else None
+
+    def axes(self) -> dict[str, np.ndarray]:
+        """How far the run is at the end of each step: steps, tokens, seconds, and flop where it is known."""
+        found = {"steps": self.steps.iters.astype(float), "tokens": self.steps.tokens(), "time": self.steps.seconds()}
+        if self.flops_per_token:
+            found["flops"] = found["tokens"] * self.flops_per_token
+        return {name: values for name, values in found.items() if len(values) and values[-1] > 0}
+
+    def eval_curve(self, axis: str = "steps", which: str = "val_loss") -> tuple[list[float], list[float]]:
+        """x and loss of every evaluation with both known, by ascending x."""
+        import numpy as np
+
+        known = {iter: number(fields.get(which)) for iter, fields in sorted(self.evals.items())}
+        known = {iter: loss for iter, loss in known.items() if np.isfinite(loss)}
+        if axis == "steps":
+            return [float(iter) for iter in known], list(known.values())
+        axes = self.axes()
+        if axis not in axes:
+            return [], []
+        x = np.interp(list(known), np.append(0, self.steps.iters), np.append(0.0, axes[axis]))
+        return x.tolist(), list(known.values())
 
 
 def read_run(run_dir: Path) -> RunLog:
-    """Fold a run folder's metrics.jsonl; an empty log when there is none yet."""
-    log = RunLog(run_dir)
-    for fields in read_events(run_dir):
+    """Everything a run folder tells; an empty log when there is nothing yet."""
+    keys = mapping(_object(run_dir / CONFIG).get("keys"))
+    config = {key: entry for key, entry in keys.items() if isinstance(entry, dict)}
+    return fold_events(RunLog(str(run_dir), config=config, plan=_object(run_dir / "plan.json")), read_events(run_dir))
+
+
+def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
+    """Add records to the log, in the order written."""
+    for fields in events:
         iter = fields["iter"]
-        match fields["event"]:
-            case "run_started":
-                log.max_iters = fields.get("max_iters")
-                log.steps = {i: step for i, step in log.steps.items() if i <= iter}
-                log.evals = {i: found for i, found in log.evals.items() if i <= iter}
-                log.summary = None
-            case "step_done":
-                log.steps[iter] = fields
-            case "eval_done":
-                log.evals[iter] = fields
-            case "checkpoint_saved":
-                log.checkpoints.append(fields)
-            case "notice":
-                log.notices.append(str(fields.get("says", "")))
-            case "run_done":
-                log.summary = fields.get("summary")
+        log.fold.add(fields)
+        log.wall.add(fields)
+        if fields["event"] == "run_started":
+            log.processes += 1
+            asked = number(fields.get("max_iters"))
+            log.max_iters = int(asked) if math.isfinite(asked) else None
+            log.redone += log.steps.start_process(iter)
+            _forget_after(log, iter)
+            log.summary = None
+        elif fields["event"] == "step_done":
+            _add_step(log, iter, fields)
+        elif fields["event"] == "eval_done":
+            log.evals[iter] = fields
+        elif fields["event"] == "checkpoint_saved":
+            log.checkpoints.append(fields)
+        elif fields["event"] == "alarm":
+            log.alarms.append(fields)
+        elif fields["event"] == "samples" and isinstance(fields.get("samples"), list):
+            log.samples.append(fields)
+        elif fields["event"] == "notice":
+            log.notices.append(str(fields.get("says", "")))
+        elif fields["event"] == "run_done":
+            log.summary = fields.get("summary")
     return log
+
+
+def _add_step(log: RunLog, iter: int, fields: dict[str, Any]) -> None:
+    if iter - log.steps.last_iter > LARGEST_GAP:
+        return
+    if iter <= log.steps.last_iter:  # rolled back: the alarms that say why stay
+        log.evals = {i: found for i, found in log.evals.items() if i < iter}
+    log.redone += log.steps.add(fields)
+    if isinstance(fields.get("mfu"), dict):
+        log.mfu = fields["mfu"]
+    gradients, weights = fields.get("gradients"), fields.get("weights")
+    if isinstance(gradients, dict) and isinstance(gradients.get("layers"), dict):
+        log.gradients.add(iter, {name: number(norm) for name, norm in gradients["layers"].items()})
+    if isinstance(weights, dict) and isinstance(weights.get("layers"), dict):
+        layers = {name: look for name, look in weights["layers"].items() if isinstance(look, dict)}
+        log.update_ratios.add(iter, {name: number(look.get("update_ratio")) for name, look in layers.items()})
+        log.frozen = [str(name) for name in listing(weights.get("frozen"))]
+
+
+def _forget_after(log: RunLog, iter: int) -> None:
+    log.evals = {i: found for i, found in log.evals.items() if i <= iter}
+    log.alarms = [found for found in log.alarms if found["iter"] <= iter]
+    log.samples = [found for found in log.samples if found["iter"] <= iter]
+    log.gradients.forget_after(iter)
+    log.update_ratios.forget_after(iter)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one when it is missing or damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return mapping(found)

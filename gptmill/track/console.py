@@ -7,18 +7,45 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable
-from typing import TextIO
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
 from gptmill import units
-from gptmill.events import CheckpointSaved, EvalDone, Event, Notice, RunDone, RunStarted, Samples, StepDone, Stopped
+from gptmill.events import (
+    Alarm,
+    CheckpointSaved,
+    EvalDone,
+    Event,
+    Notice,
+    RunDone,
+    RunStarted,
+    Samples,
+    StepDone,
+    Stopped,
+)
+from gptmill.plan.types import Plan
+from gptmill.track.full_style import FullStyle
+from gptmill.track.line_style import LineStyle, mfu_words
 
 REDRAW_SECONDS = 0.2
 EXCERPT = 160  # characters of a sample
 NARROW, WIDE = 40, 120  # columns: what a progress line can shrink to and need not exceed
+
+
+class Style(Protocol):
+    """How a run begins and how a step looks. ``fancy``: on a terminal that shows more than ASCII."""
+
+    scrolls: bool  # steps are shown above a terminal's progress line too
+
+    def opening(self, fancy: bool) -> list[str]: ...
+
+    def step(self, event: StepDone, eta: str | None, fancy: bool) -> list[str]: ...
+
+
+STYLES: dict[str, Callable[[Plan, dict[str, Any]], Style]] = {"line": LineStyle, "full": FullStyle}  # by log_style
 
 
 class ConsoleRecorder:
@@ -27,14 +54,17 @@ class ConsoleRecorder:
     No thread redraws and the cursor is never hidden, so a process that dies leaves the terminal as it was.
 
     Args:
-        log_interval: steps between plain lines; a terminal's progress line moves by the clock instead.
+        log_interval: steps between those that are shown in lines of their own. A terminal has a progress line that moves
+            by the clock besides, which is enough for a style that does not scroll.
     """
 
-    def __init__(self, log_interval: int, stream: TextIO | None = None) -> None:
+    def __init__(self, style: Style, log_interval: int, stream: TextIO | None = None) -> None:
+        self._style = style
         self._stream = stream or sys.stderr or open(os.devnull, "w")  # noqa: SIM115  (stderr may be closed)
         self._utf8 = (getattr(self._stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
         self._console = Console(file=self._stream, highlight=False, legacy_windows=False)
         self._live = self._stream.isatty() and not self._console.is_dumb_terminal
+        self._fancy = self._live and self._utf8
         self._log_interval = log_interval
         self._pace: Pace | None = None
         self._drawn_at = 0.0
@@ -58,6 +88,8 @@ class ConsoleRecorder:
     def _show(self, event: Event) -> None:
         match event:
             case RunStarted():
+                if self._pace is None:  # a run that goes back to an earlier step begins again, in the same process
+                    self._lines(self._style.opening(self._fancy))
                 self._pace = Pace(event.iter, event.max_iters)
             case StepDone():
                 self._step(event)
@@ -72,6 +104,9 @@ class ConsoleRecorder:
             case CheckpointSaved():
                 cost = f"{units.size(event.n_bytes)}, {units.duration(event.seconds)}"
                 self._line(f"step {event.iter}: saved {event.path} ({cost})", style="dim")
+            case Alarm():
+                action = "" if event.action == "warn" else f" ({event.action})"
+                self._line(f"step {event.iter}: {event.says}{action}", style="yellow")
             case Notice():
                 self._line(event.says, style="yellow")
             case Stopped():
@@ -89,18 +124,27 @@ class ConsoleRecorder:
     def _step(self, event: StepDone) -> None:
         if self._pace is not None:
             self._pace.step(event)
-        if not self._live:
-            if event.iter % self._log_interval == 0:
-                self._line(plain_step(event))
-        elif time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
+        shown = not self._live or self._style.scrolls
+        if shown and event.iter % self._log_interval == 0:
+            eta = self._pace.eta() if self._pace else None
+            self._lines(self._style.step(event, eta, self._fancy))
+        if self._live and time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
             self._draw()
+
+    def _lines(self, lines: list[str]) -> None:
+        for line in lines:
+            self._line(line)
 
     def _line(self, text: str, style: str = "") -> None:
         """One line of text, above the progress line where there is one."""
         if self._drawn:
             self._stream.write("\r\x1b[K")
-        # soft_wrap: a long path stays one line, to be copied
-        self._console.print(Text(self._safe(text), style=style), soft_wrap=True)
+        if style:
+            # soft_wrap: a long path stays one line, to be copied
+            self._console.print(Text(self._safe(text), style=style), soft_wrap=True)
+        else:  # ten times as fast, and most lines are steps
+            self._stream.write(self._safe(text) + "\n")
+            self._stream.flush()
         if self._drawn:
             self._draw()
 
@@ -144,7 +188,8 @@ class Pace:
             f"loss {self.last.loss:.4f}",
             f"lr {self.last.lr:.1e}",
             f"{units.count(self._tokens_per_second)} tok/s",
-            f"ETA {self._eta()}".ljust(16),  # else the bar would grow and shrink with it
+            *mfu_words(self.last, "MFU"),
+            f"ETA {self.eta() or '-'}".ljust(16),  # else the bar would grow and shrink with it
         ]
         while len(done) + len("  ".join(facts)) + 8 > width and len(facts) > 1:
             facts.pop(1)  # the loss stays; what is left is the nearer to the end the more it matters
@@ -152,22 +197,13 @@ class Pace:
         room = max(0, min(30, width - len(done) - len(tail)))
         return (done + bar(self.last.iter / max(1, self._max_iters), room, utf8) + tail)[:width]
 
-    def _eta(self) -> str:
+    def eta(self) -> str | None:
+        """Time until the last step; None before there is a pace, and when it is taken."""
         assert self.last is not None and self._began is not None
         steps = self.last.iter - self._first_iter
-        if steps <= 0:
-            return "?"
+        if steps <= 0 or self.last.iter >= self._max_iters:
+            return None
         return units.duration((time.monotonic() - self._began) / steps * (self._max_iters - self.last.iter))
-
-
-def plain_step(event: StepDone) -> str:
-    """nanoGPT's line, with speed and rate: 'iter 100: loss 4.2302, time 135.3 ms, 22.7k tok/s, lr 6.0e-04'."""
-    speed = units.count(event.tokens / max(event.seconds, 1e-9))
-    skipped = ", skipped (fp16 overflow)" if event.skipped else ""
-    return (
-        f"iter {event.iter}: loss {event.loss:.4f}, time {event.seconds * 1e3:.1f} ms, {speed} tok/s, "
-        f"lr {event.lr:.1e}{skipped}"
-    )
 
 
 def excerpt(prompt: str, text: str) -> str:
@@ -187,6 +223,8 @@ def printable(text: str) -> str:
 
     Names and samples come from files; raw escapes in them could repaint the terminal or forge a line.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
         char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else ascii(char)[1:-1] for char in text
     )

@@ -23,9 +23,9 @@ FORMAT = "gptmill-run"  # in config.json; what makes a folder recognisable as ou
 ROOMS = ("data", "model", "optim", "parallel", "train")  # what a run computes depends on these
 
 # Half-written files of a killed process, and every name we ever write into a run folder.
-TEMPORARY = re.compile(r"\.(config\.json|plan\.json|best|source|tokenizer)\.\w{8}")
+TEMPORARY = re.compile(r"\.(config\.json|plan\.json|report\.html|run_[\w-]+\.json|best|source|tokenizer)\.\w{8}")
 OURS = re.compile(
-    r"config\.json|plan\.json|metrics\.jsonl|run_[\w-]+\.json|console\.log|checkpoints|best|models|snapshots|tensorboard|report\.html"
+    r"config\.json|plan\.json|metrics\.jsonl|run_[\w-]+\.json|console\.log|checkpoints|best|models|snapshots|tensorboard|wandb|report\.html|\.?trace\.json\.gz"
     r"|source|tokenizer|" + TEMPORARY.pattern
 )
 
@@ -71,7 +71,7 @@ def _copy_source(fresh: Path) -> None:
             copy = fresh / file.relative_to(package)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-    commit = _git_commit(package)
+    commit = git_commit(package)
     if commit:
         (fresh / "git_commit").write_text(commit + "\n")
 
@@ -96,7 +96,7 @@ def _discard(path: Path) -> None:
         path.unlink()
 
 
-def _git_commit(package: Path) -> str | None:
+def git_commit(package: Path) -> str | None:
     """The commit our own code is at, with '-dirty' when files differ; None for an installed wheel."""
 
     def git(*words: str) -> str:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from gptmill.durable import write_all
 from gptmill.events import CheckpointDue, Event, Notice, RunDone
 from gptmill.track.records import record, without_nan
@@ -73,7 +75,7 @@ def read_events(run_dir: Path) -> Iterator[dict[str, Any]]:
         return
     with file:
         for line in file:
-            fields = _parse(line)
+            fields = parse_line(line)
             if fields is not None:
                 yield fields
 
@@ -90,7 +92,7 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
         with open(run_dir / METRICS, "rb") as file:
             for line in file:
                 if b'"run_done"' in line:
-                    fields = _parse(line)
+                    fields = parse_line(line)
                     if fields is not None and fields["event"] == "run_done":
                         last = fields
     except OSError:
@@ -98,15 +100,23 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
     return last
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
     """One line as a record; None when it is damaged, or unfinished and about to be cut off by the next writer."""
     try:
-        fields = json.loads(line) if line.endswith(b"\n") else None
+        fields = _decode(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
         return None
     return fields if isinstance(fields.get("iter"), int) and fields["iter"] >= 0 else None
+
+
+def _decode(line: bytes) -> Any:
+    """JSON by pydantic's reader, at three times the speed of Python's: a log may have 600,000 lines."""
+    try:
+        return from_json(line)
+    except ValueError:  # damaged; or it holds half of a surrogate pair, as file names can, and only Python's takes that
+        return json.loads(line)
 
 
 def _cut_torn_line(fd: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from gptmill.events import CheckpointDue, EvalDone, Event, StepDone
 
+LOOKS = ("mfu", "loss_variance", "memory", "gradients", "weights")  # parts of a step's record that not every step has
+
 
 def event_name(event: Event) -> str:
     """StepDone -> 'step_done'."""
@@ -29,6 +31,8 @@ def record(event: Event) -> dict[str, Any] | None:
             "tokens_per_second": event.tokens / event.seconds if event.seconds > 0 else None,
             "time_ms": event.seconds * 1e3,
             "skipped": event.skipped,
+            "times_ms": {name: seconds * 1e3 for name, seconds in event.times.items()},
+            **{name: value for name in LOOKS if (value := getattr(event, name)) is not None},
         }
     else:
         fields = dataclasses.asdict(event)

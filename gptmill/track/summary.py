@@ -7,13 +7,16 @@ import re
 import sys
 from array import array
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gptmill.events import Event
+from gptmill.events import Event, StepDone
 from gptmill.track.jsonl import read_events
 from gptmill.track.records import record
+from gptmill.track.walltime import WallTime
 
 LARGEST_GAP = 1_000_000  # missing step records; a line that claims more was damaged
 
@@ -57,14 +60,16 @@ class Summary:
         self._weights_sha256 = weights_sha256
         self._peak_memory = peak_memory
         self._result: dict[str, Any] | None = None  # asked for twice, at RunDone and by --json: the answer is one
-        self._fold = Fold()
+        self._fold, self._wall = Fold(), WallTime()
         for fields in read_events(run_dir):
-            self._fold.add(fields)
+            self._add(fields)
 
     def __call__(self, event: Event) -> Iterable[Event]:
+        if isinstance(event, StepDone):  # these three are large, and nothing here asks for them
+            event = replace(event, memory=None, gradients=None, weights=None)
         fields = record(event)
         if fields is not None:
-            self._fold.add(fields)
+            self._add({**fields, "time": datetime.now(UTC).isoformat(timespec="milliseconds")})
         self._result = None
         return []
 
@@ -72,7 +77,7 @@ class Summary:
         """The contract's keys; a number that is not known (no evaluation, no step) is None."""
         if self._result is not None:
             return self._result
-        fold = self._fold
+        fold, wall = self._fold, self._wall
         best = fold.best_val_loss
         self._result = {
             "run_dir": str(self._run_dir),
@@ -80,7 +85,7 @@ class Summary:
             "tokens": fold.tokens,
             "seconds": fold.seconds,
             "tokens_per_second": fold.tokens_per_second,
-            "mfu": None,
+            "mfu": fold.mfu,
             "peak_memory": self._peak_memory(),
             "final_train_loss": fold.final_train_loss,
             "best_val_loss": best,
@@ -88,8 +93,15 @@ class Summary:
             "stopped": fold.stopped,
             "weights_sha256": self._weights_sha256(),
             **self._fixed,
+            "wall_seconds": wall.seconds,
+            "goodput": min(1.0, fold.seconds / wall.seconds) if wall.seconds else None,
+            "time_split": wall.split(),
         }
         return self._result
+
+    def _add(self, fields: dict[str, Any]) -> None:
+        self._fold.add(fields)
+        self._wall.add(fields)
 
 
 class Fold:
@@ -98,6 +110,7 @@ class Fold:
     def __init__(self) -> None:
         # Step i + 1 is at [i], in 8 bytes each, for runs of millions of steps; NaN where a record was lost.
         self._seconds, self._tokens, self._losses = array("d"), array("d"), array("d")
+        self._mfu = array("d")  # NaN where it is not known
         self._first_steps: set[int] = set()  # indices: the first step of each process
         self._evals: dict[int, float] = {}
         self.stopped: str | None = None
@@ -141,6 +154,12 @@ class Fold:
         return median(speeds) if speeds else None
 
     @property
+    def mfu(self) -> float | None:
+        """Median over the steps after warm-up; None on a device without a known peak."""
+        known = [mfu for mfu in self._mfu if not math.isnan(mfu)]
+        return median(known) if known else None
+
+    @property
     def final_train_loss(self) -> float | None:
         return self._losses[-1] if self._losses and not math.isnan(self._losses[-1]) else None
 
@@ -162,10 +181,13 @@ class Fold:
         ):
             column.extend([math.nan] * lost)
             column.append(_number(fields.get(key)) / unit)
+        measured = fields.get("mfu")
+        self._mfu.extend([math.nan] * lost)
+        self._mfu.append(_number(measured.get("mfu") if isinstance(measured, dict) else None))
 
     def _forget_from(self, index: int) -> None:
         """Drop the steps at ``index`` and beyond; an evaluation at iter i comes before step i + 1, which is at [i]."""
-        for column in (self._seconds, self._tokens, self._losses):
+        for column in (self._seconds, self._tokens, self._losses, self._mfu):
             del column[index:]
         self._first_steps = {i for i in self._first_steps if i < index}
         self._evals = {i: loss for i, loss in self._evals.items() if i <= index}

@@ -19,6 +19,7 @@ NEEDS_FLAG = (
     *("batch_size", "gradient_accumulation_steps", "effective_batch_size"),
     *("learning_rate", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
     *("schedule", "warmup_iters", "lr_decay_iters", "min_lr", "min_lr_ratio", "decay_fraction", "decay_lr"),
+    *("on_spike", "on_nonfinite"),
 )
 # The same run, rounded differently; a checkpoint records them and a difference is said.
 ROUNDING = ("attention_backend", "device", "dtype", "compile", "deterministic", "matmul_precision")
@@ -30,6 +31,10 @@ FREE = (
     *("delete_snapshots_after_training", "checkpoint_file"),
     *("early_stopping", "early_stop_patience", "early_stop_min_delta", "early_stop_restore_best"),
     *("early_stop_overfit_patience", "early_stop_overfit_min_delta"),
+    *("gradient_monitor", "gradient_log_interval"),
+    *("weight_monitor", "weight_monitor_interval", "weight_monitor_sample_size"),
+    *("log_style", "save_log_to_json", "log_save_interval"),
+    *("tensorboard_log", "wandb_log", "wandb_project", "wandb_run_name", "wandb_entity"),
     *("generate_interval", "num_generate_samples", "generate_max_length", "temperature", "generate_top_k", "top_p"),
 )
 

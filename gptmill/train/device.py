@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import mmap
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,6 +49,20 @@ def keep_freed_memory() -> None:
 def peak_memory(device: str) -> int | None:
     """The most torch has held on the GPU so far [bytes]; None on other devices."""
     return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+
+
+def memory_now(device: str) -> dict[str, float]:
+    """GB (1e9 bytes): what torch holds on the GPU, now and at most; what this process holds on the host, where Linux tells."""
+    found: dict[str, float] = {}
+    if device.startswith("cuda"):
+        stats = torch.cuda.memory_stats(device)  # one call; each of torch's four functions makes it again
+        for name, key in (("allocated", "allocated_bytes.all"), ("reserved", "reserved_bytes.all")):
+            found[f"{name}_gb"] = stats.get(f"{key}.current", 0) / 1e9
+            found[f"max_{name}_gb"] = stats.get(f"{key}.peak", 0) / 1e9
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+        found["host_gb"] = pages * mmap.PAGESIZE / 1e9
+    return found
 
 
 def dropout_keys(plan: Plan, first: int) -> Tensor:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, StepDone, Stopped
+from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, Stopped
 from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
 from gptmill.train.early_stop import stop_reason
@@ -20,6 +20,7 @@ from gptmill.train.evaluate import evaluate
 from gptmill.train.signals import Stop
 from gptmill.train.state import TrainState
 from gptmill.train.step import Take, train_step
+from gptmill.train.watch import Watch
 
 
 def run(
@@ -37,7 +38,7 @@ def run(
         take: training windows by global sequence index.
         eval_windows: fixed windows [N, T + 1] of the 'train' and 'val' splits.
     """
-    forward = engine.wrap(state.model, plan)
+    forward, watch = engine.wrap(state.model, plan), Watch(plan, state)
     yield RunStarted(state.iter, plan.max_iters, plan.tokens_per_iter)
     saved_iter, saved_at = state.iter, time.perf_counter()
     while True:
@@ -56,6 +57,7 @@ def run(
         if reason and state.iter > saved_iter:
             yield CheckpointDue(state.iter, reason, best=evaluated is not None and evaluated.best)
             saved_iter, saved_at = state.iter, time.perf_counter()
+            watch.keep()
         if stop.signal is not None and not (done and state.evaluated == state.iter):
             yield Stopped(state.iter, stop.signal)
             return
@@ -63,12 +65,8 @@ def run(
             yield RunDone(state.iter, state.best_val_loss, early, asdict(state.early_stop))
             return
 
-        began = time.perf_counter()
-        result = train_step(state, plan, engine, forward, take)
-        seconds = time.perf_counter() - began
-        yield StepDone(
-            state.iter, result.loss, result.lr, result.grad_norm, plan.tokens_per_iter, seconds, result.skipped
-        )
+        yield train_step(state, plan, engine, forward, take, watch)
+        yield from watch.events()
 
 
 def checkpoint_reason(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gptmill.errors import CheckpointError
 from gptmill.train.early_stop import EarlyStop
+from gptmill.train.spikes import Recent
 from gptmill.train.state import TrainState
 
 HOLDERS = ("model", "optimizer", "scaler")  # fields of TrainState that hold tensors, not numbers
@@ -34,17 +35,18 @@ def moments_of(state: TrainState) -> dict[str, Tensor]:
 def numbers_of(state: TrainState) -> dict[str, Any]:
     """Every field of TrainState that is a plain number, and the scaler's."""
     numbers = {field.name: getattr(state, field.name) for field in fields(state) if field.name not in HOLDERS}
-    numbers["early_stop"] = asdict(state.early_stop)
+    numbers["early_stop"], numbers["recent"] = asdict(state.early_stop), asdict(state.recent)
     return {**numbers, "scaler": state.scaler.state_dict() if state.scaler is not None else None}
 
 
 def restore_numbers(path: Path, state: TrainState, saved: dict[str, Any]) -> None:
+    saved.setdefault("recent", asdict(Recent()))  # 0.1 had no guard with a memory
     if saved.keys() != numbers_of(state).keys():
         raise CheckpointError(
             f"{path / 'state.json'}: holds {', '.join(saved)}; expected {', '.join(numbers_of(state))}"
         )
     scaler = saved.pop("scaler")
-    state.early_stop = EarlyStop(**saved.pop("early_stop"))
+    state.early_stop, state.recent = EarlyStop(**saved.pop("early_stop")), Recent(**saved.pop("recent"))
     if state.scaler is not None and scaler:
         state.scaler.load_state_dict(scaler)
     for name, value in saved.items():

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gptmill.train.early_stop import EarlyStop
+from gptmill.train.spikes import Recent
 
 
 @dataclass
@@ -22,6 +23,7 @@ class TrainState:
         tokens: training tokens consumed.
         evaluated: ``iter`` at the latest evaluation, so that resuming does not repeat it; -1 before the first.
         early_stop: what early stopping remembers of the evaluations so far.
+        recent: what the guards remember of the steps so far.
     """
 
     model: nn.Module
@@ -33,3 +35,4 @@ class TrainState:
     best_val_loss: float | None = None
     evaluated: int = -1
     early_stop: EarlyStop = field(default_factory=EarlyStop)
+    recent: Recent = field(default_factory=Recent)

@@ -3,70 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gptmill.events import StepDone
 from gptmill.optim.schedules import lr_at
 from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, dropout_keys, to_device
-from gptmill.train.guard import check_finite, check_scale
 from gptmill.train.state import TrainState
+from gptmill.train.watch import Watch
 
 Take = Callable[[int, int], np.ndarray]  # (first sequence, count) -> token ids [count, T + 1]
 
 
-@dataclass(frozen=True)
-class StepResult:
-    loss: float  # mean over every micro-batch and rank [nats/token]
-    lr: float
-    grad_norm: float  # before clipping
-    skipped: bool  # float16 overflow: nothing was updated
-
-
-def train_step(state: TrainState, plan: Plan, engine: Single, forward: Callable[..., Tensor], take: Take) -> StepResult:
-    """Accumulate gradients over the step's micro-batches, check them, clip them, update.
+def train_step(
+    state: TrainState, plan: Plan, engine: Single, forward: Callable[..., Tensor], take: Take, watch: Watch
+) -> StepDone:
+    """Accumulate gradients over the step's micro-batches, have them checked, clip them, update.
 
     Which sequences are read and what dropout drops depend only on the seed and ``state.sequences``.
-
-    Raises:
-        GptmillError: loss or gradients are not finite; the weights are as they were.
     """
+    watch.begin()
     lr = lr_at(state.iter, plan)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
     loss = torch.zeros((), device=plan.device)
     for micro_step in range(plan.micro_steps):
         first = state.sequences + (micro_step * plan.world_size + engine.place.rank) * plan.batch_size
-        x_BT, y_BT = to_device(take(first, plan.batch_size), plan.device)
-        keys_B = None
-        if plan.shape.dropout:
-            keys_B = dropout_keys(plan, first)
+        tokens_BS = take(first, plan.batch_size)
+        x_BT, y_BT = to_device(tokens_BS, plan.device)
+        watch.batch(first, tokens_BS, x_BT, y_BT)
+        keys_B = dropout_keys(plan, first) if plan.shape.dropout else None
+        watch.clock.lap("data")
         with engine.sync(last=micro_step == plan.micro_steps - 1):
             with autocast(plan):
                 micro_loss = forward(x_BT, y_BT, keys_B) / plan.micro_steps
             (state.scaler.scale(micro_loss) if state.scaler else micro_loss).backward()
         loss += micro_loss.detach()
+        watch.clock.lap("compute")
 
     if state.scaler:
         state.scaler.unscale_(state.optimizer)
-    grad_norm = engine.clip(state.model, plan.grad_clip).item()
-    mean_loss = engine.mean(loss).item()
-    skipped = False
+    mean_loss = engine.mean(loss)
+    watch.clock.lap("communication")
+    watch.gradients()
+    updated, overflowed = watch.approves(mean_loss, engine.clip(state.model, plan.grad_clip)), False
     if state.scaler:
         before = state.scaler.get_scale()
-        state.scaler.step(state.optimizer)  # leaves the weights alone when a gradient is not finite
+        if updated:
+            state.scaler.step(state.optimizer)  # leaves the weights alone when a gradient is not finite
         state.scaler.update()
-        skipped = state.scaler.get_scale() < before
-        check_scale(state.scaler.get_scale(), state)
-    else:
-        check_finite(mean_loss, grad_norm, state, plan)
+        overflowed = state.scaler.get_scale() < before
+    elif updated:
         state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
-    state.iter += 1
-    state.sequences += plan.effective_batch_size
-    state.tokens += plan.tokens_per_iter
-    return StepResult(mean_loss, lr, grad_norm, skipped)
+    watch.clock.lap("optimizer")
+    return watch.finish(lr, updated, overflowed)

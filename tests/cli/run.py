@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 SMALL = [
     "--n_layer=2", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--gradient_accumulation_steps=1",
     "--max_iters=20", "--warmup_iters=2", "--lr_decay_iters=20", "--learning_rate=1e-2", "--eval_interval=10",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -46,12 +47,18 @@ def test_the_result_and_the_run_folder_hold_what_scripts_rely_on(folder: Path, s
     assert straight["mfu"] is None and len(str(straight["weights_sha256"])) == 64
     assert straight["best_val_loss"] < straight["unigram_entropy"] + 1  # nats, of the same tokens
     run = folder / "straight"
-    made = {path.name for path in run.iterdir()} - {".lock"}
-    assert made == {"config.json", "plan.json", "metrics.jsonl", "checkpoints", "best", "source", "tokenizer"}
+    made = {re.sub(r"^run_\d{8}_\d{6}\.", "run_TIME.", path.name) for path in run.iterdir()} - {".lock"}
+    assert made == {
+        "config.json", "plan.json", "metrics.jsonl", "run_TIME.json", "report.html", "checkpoints", "best", "source",
+        "tokenizer",
+    }  # fmt: skip
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [event for event in events if event["event"] == "step_done"]
     assert [step["iter"] for step in steps] == list(range(1, 21))
     assert {"loss", "lr", "grad_norm", "tokens_per_second", "time_ms", "time"} <= steps[0].keys()
+    split = straight["time_split"]
+    assert isinstance(split, dict) and sum(split.values()) == pytest.approx(straight["wall_seconds"], rel=0.01)
+    assert isinstance(straight["goodput"], float) and 0 < straight["goodput"] <= 1
 
 
 def test_a_finished_run_prints_the_same_json_again_and_goes_on_when_max_iters_is_raised(

@@ -133,7 +133,7 @@ MISTAKES = [
     Mistake("--n_head=12 --n_kv_head=5", [("--n_kv_head", "--n_head", "does not divide", "4 or 6")]),
     Mistake("--sliding_window=-1", [("--sliding_window", "at least 0")]),
     Mistake("--decay_fraction=0", [("--decay_fraction", "above 0")]),
-    Mistake("--wandb_log=True", [("--wandb_log", "not in this version")]),
+    Mistake("--wandb_log=offline", [("--wandb_log", "offline", "True or False")]),
     Mistake("--early_stop_patience=0", [("--early_stop_patience", "at least 1")]),
     Mistake("--eval_interval=epochs", [("--eval_interval", "epochs", "'epoch'")]),
     Mistake("--top_p=0", [("--top_p", "above 0")]),

@@ -203,6 +203,7 @@ def test_in_a_process_of_its_own_it_costs_little_time_and_memory(
     monkeypatch.chdir(tmp_path)
     found: list[Broken] = []
     each(KINDS[kind], found.append, 5, f"process {kind}")
+    found = [broken for broken in found if "\0" not in "".join(broken.words)]  # which no process can be given
     write(found[-1].files)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(

@@ -167,11 +167,16 @@ def test_nothing_is_nothing_in_every_spelling(write: Write) -> None:
 
 
 def test_tracking_asked_for_in_a_file_never_stops_a_run(write: Write) -> None:
-    path = write("a.py", "wandb_log = True\nwandb_project = 'gpt2'\nwandb_run_name = 'x'\n")
-    notices = load([path]).notices
-    assert len(notices) == 1 and "a.py:1" in notices[0] and "going on without it" in notices[0]
-    with pytest.raises(ConfigError, match="--wandb_log"):
-        load([path, "--wandb_log"])
+    """The run itself: tests/track/test_trackers_run.py."""
+    resolved = load([write("a.py", "wandb_log = True\nwandb_project = 'gpt2'\nwandb_run_name = 'x'\n")])
+    config = resolved.config
+    assert (config.wandb_log, config.wandb_project, config.wandb_run_name) == (True, "gpt2", "x")
+    assert resolved.notices == () and resolved.origins["wandb_log"].endswith("a.py:1")
+
+
+@pytest.mark.parametrize("flag", ["--no_wandb", "--wandb_log=False", "--no-wandb_log", "--use_wandb=False"])
+def test_a_flag_turns_a_files_tracking_off(write: Write, flag: str) -> None:
+    assert not load([write("a.yaml", "use_wandb: true\n"), flag]).config.wandb_log
 
 
 def test_rates_that_the_run_never_uses_are_not_compared(write: Write) -> None:

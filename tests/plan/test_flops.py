@@ -5,7 +5,15 @@ import re
 
 import pytest
 
-from gptmill.plan.flops import default_ffn_dim, flops_per_token, members, params, params_non_embedding
+from gptmill.plan.flops import (
+    default_ffn_dim,
+    elementwise,
+    flops_per_token,
+    members,
+    params,
+    params_non_embedding,
+    parts,
+)
 from gptmill.shapes import ModelShape
 
 GPT2 = ModelShape(vocab_size=50257, bias=True)
@@ -133,10 +141,81 @@ def test_flops_agree_with_palm_form_for_a_tied_model() -> None:
     assert flops_per_token(shape) == pytest.approx(palm, rel=2e-4)  # the norms' gains do not multiply matrices
 
 
-def test_attention_to_ffn_ratio_of_gpt2_is_five_sixths() -> None:
-    flops = {member.name: member.flops for member in members(ModelShape())}
-    attention = sum(flops[name] for name in ("queries", "keys, values", "scores, mixing", "attention output"))
-    assert attention / flops["feed-forward"] == pytest.approx(5 / 6)
+@pytest.mark.parametrize(
+    ("shape", "full", "causal"),
+    [
+        (ModelShape(), 5 / 6, 2 / 3),
+        (llama(12, 12, 768, 1024, 50304), 5 / 6, 2 / 3),
+        (ModelShape(18, 19, 2432, 2048, ffn_dim=4 * 2432), 0.711, None),
+        (llama(18, 18, 2304, 2048, 32000), 0.722, None),
+    ],
+)
+def test_attention_to_ffn_ratio_is_the_one_worked_out_by_hand(
+    shape: ModelShape, full: float, causal: float | None
+) -> None:
+    assert parts(shape).attention_to_ffn(causal=False) == pytest.approx(full, rel=1e-3)
+    if causal:
+        assert parts(shape).attention_to_ffn(causal=True) == pytest.approx(causal, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "shape", [ModelShape(), llama(12, 12, 768, 1024, 50304), ModelShape(n_kv_head=4, qk_norm=True)]
+)
+def test_the_parts_are_all_of_a_tokens_flops(shape: ModelShape) -> None:
+    assert 3 * sum(parts(shape)) == flops_per_token(shape)
+
+
+class Counted(float):
+    """A number that counts the operations on it."""
+
+    done = 0
+
+    def _count(self, other: float, result: float) -> Counted:
+        Counted.done += 1
+        return Counted(result)
+
+    def __add__(self, other: float) -> Counted:
+        return self._count(other, float(self) + float(other))
+
+    def __sub__(self, other: float) -> Counted:
+        return self._count(other, float(self) - float(other))
+
+    def __mul__(self, other: float) -> Counted:
+        return self._count(other, float(self) * float(other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def normalize(x: list[Counted], gain: list[float], bias: list[float] | None, *, centred: bool) -> None:
+    """LayerNorm (Ba et al. 2016) and RMSNorm (Zhang and Sennrich 2019) as their papers have them."""
+    if centred:
+        mean = sum(x, Counted(0)) * (1 / len(x))
+        x = [value - mean for value in x]
+    scale = (sum((value * value for value in x), Counted(0)) * (1 / len(x)) + 1e-5) ** -0.5
+    y = [value * scale * g for value, g in zip(x, gain)]
+    if bias:
+        [value + b for value, b in zip(y, bias)]
+
+
+@pytest.mark.parametrize(
+    ("normalization", "bias"),
+    [("layernorm", False), ("layernorm", True), ("layernorm_nobias", True), ("rmsnorm", True)],
+)
+def test_work_beside_matmuls_is_that_of_the_textbook_formulas(normalization: str, bias: bool) -> None:
+    C = 512
+    shape = ModelShape(
+        2, 8, C, 64, 100, 4 * C, bias=bias, normalization=normalization, position_encoding="rope", n_kv_head=2
+    )
+    Counted.done = 0
+    b = [0.0] * C if bias and normalization == "layernorm" else None
+    normalize([Counted(i) for i in range(C)], [1.0] * C, b, centred=normalization != "rmsnorm")
+    assert elementwise(shape)["norms"] == pytest.approx(5 * Counted.done, rel=0.01)  # two in each layer, and the last
+    Counted.done = 0
+    for _ in range((8 + 2) * shape.head_dim // 2):  # pairs in a token's queries and keys
+        a, b_, cos, sin = Counted(1), Counted(2), 0.6, 0.8
+        _ = (a * cos - b_ * sin, a * sin + b_ * cos)
+    assert elementwise(shape)["rotations"] == 2 * Counted.done
+    assert "rotations" not in elementwise(ModelShape())
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -151,8 +151,8 @@ def test_cuda_visible_devices_means_what_cuda_documents(variable: str | None, ex
     assert visible([H200, T4], variable) == expected
 
 
-def test_a_slice_of_a_gpu_is_that_gpu_with_unknown_memory() -> None:
-    assert visible([H200], "MIG-1234") == [Gpu("NVIDIA H200", None, (9, 0))]
+def test_a_slice_of_a_gpu_says_so_and_has_unknown_memory() -> None:
+    assert visible([H200], "MIG-1234") == [Gpu("NVIDIA H200 MIG", None, (9, 0))]
 
 
 def test_an_empty_cuda_visible_devices_hides_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

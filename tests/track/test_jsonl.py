@@ -43,6 +43,7 @@ def test_a_step_line_has_the_names_of_the_contract(tmp_path):
         "tokens_per_second": 200.0,
         "time_ms": 500.0,
         "skipped": False,
+        "times_ms": {},
     }
 
 

@@ -25,6 +25,10 @@ SMALL = {
     "max_iters": 12, "warmup_iters": 2, "learning_rate": 1e-2, "eval_interval": 6, "eval_iters": 2, "device": "cpu",
 }  # fmt: skip
 
+# A model past its warm-up, which has learned most of what it can: what is unusual stands out (fixture ``settled``).
+N_SETTLED = 200
+SETTLED = {"max_iters": N_SETTLED, "eval_interval": 1000, "warmup_iters": 10, "schedule": "constant", "dropout": 0.1}
+
 
 class Never:
     """A stop request that never comes."""

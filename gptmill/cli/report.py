@@ -1,0 +1,65 @@
+"""``gptmill report``: a run's page; train writes the same at its end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gptmill.cli.runs import newest_run
+from gptmill.cli.say import say
+from gptmill.errors import GptmillError, UserError
+from gptmill.track.jsonl import METRICS
+
+PAGE = "report.html"
+
+
+def report(
+    *, run: Annotated[str | None, Parameter(name=["--run", "--out_dir"])] = None, out: Path | None = None
+) -> None:
+    """Write one HTML file about a run, finished or not: losses, speed, gradients, samples, config, and a verdict on top.
+
+    It is complete in itself and works offline.
+
+    Parameters
+    ----------
+    run
+        The run folder; without it, the out* folder here that was active last.
+    out
+        The file to write; without it, report.html in the run folder.
+    """
+    folder = Path(os.path.expanduser(run)) if run is not None else newest_run(Path())
+    if not (folder / METRICS).is_file():
+        raise UserError(f"--run {folder}: not a run folder (no {METRICS}); name one that gptmill train made")
+    page = writable(out, "--out") if out is not None else folder / PAGE
+    from gptmill.report.run_page import write_page
+
+    write_page(folder, page)
+    print(page)
+
+
+def writable(page: Path, flag: str) -> Path:
+    """The path as one that can be replaced.
+
+    Raises:
+        UserError: it is a folder, or there is no folder for it.
+    """
+    if page.is_dir():
+        raise UserError(f"{flag} {page}: is a folder; name a file in it, such as {page / PAGE}")
+    if not page.absolute().parent.is_dir():
+        raise UserError(f"{flag} {page}: there is no folder {page.parent}; make it, or name another")
+    return page.absolute()
+
+
+def report_at_end(run_dir: Path) -> None:
+    """Write the page of a run that just ended. Whatever goes wrong is one remark: the run itself is done."""
+    from gptmill.report.run_page import write_page
+
+    try:
+        write_page(run_dir, run_dir / PAGE)
+    except GptmillError as error:
+        say(f"no {PAGE}: {error}")
+    except Exception as error:  # a chart's mistake must not fail a run of days
+        say(f"no {PAGE}: {type(error).__name__}: {error}; gptmill report --run {run_dir} tries again")
