@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: quick train menuconfig savedefconfig list-defconfigs test-matrix install test check wheel-check reliability test-browser test-data bench clean
+.PHONY: quick train menuconfig savedefconfig list-defconfigs test-matrix install test check wheel-check reliability test-browser health test-data bench clean
 .DEFAULT_GOAL := $(if $(wildcard .config),train,quick)
 
 quick: .venv/installed  ## train configs/quick.py on the embedded corpus, then let it write
@@ -66,6 +66,9 @@ bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench N
 
 test-browser: .venv/dev  ## reports in a headless Chromium; screenshots go to build/screenshots
 	BROWSER_SHOTS=build/screenshots $(BIN)/python -m pytest tests/browser -rs
+
+health: .venv/dev  ## 20,000 clean steps without an alarm, and what watching costs
+	$(BIN)/python -m benchmarks.health
 
 test-data: .venv/dev  ## WikiText-2 and tiny Shakespeare from files of yours: make test-data DATA=DIR
 	$(BIN)/python -m benchmarks.real_data "$(DATA)"

@@ -28,7 +28,7 @@ class LineStyle:
             f"{units.count(event.tokens / max(event.seconds, 1e-9))} tok/s",
             *mfu_words(event, "mfu"),
             f"lr {event.lr:.1e}",
-            *(["skipped, not finite"] if event.skipped else []),
+            *(["skipped"] if event.skipped else []),
             *([] if eta is None else [f"ETA {eta}"]),
         ]
         return [", ".join(facts)]
