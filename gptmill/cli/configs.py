@@ -9,8 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.config.files import FOLDERS, SUFFIXES, Found, packaged, read_found
+from gptmill.config.load import load
 from gptmill.config.names import KNOWN
 from gptmill.config.wording import one_line
+from gptmill.errors import GptmillError
 
 
 def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -35,7 +37,11 @@ def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
     ]
     here = {Path(found.shown).stem for found in on_disk}
     shipped = [found for found in packaged("configs") if Path(found.shown).stem not in here]
-    _section("Configs: gptmill train NAME", on_disk + shipped)
+    runs = {found: _missing(found) for found in on_disk + shipped}
+    _section("Configs: gptmill train NAME", [found for found, missing in runs.items() if not missing])
+    if waiting := {found: missing for found, missing in runs.items() if missing}:
+        print()
+        _section("Configs that need what is not in this version", list(waiting), waiting)
     widths = {found: read_found(found, KNOWN).layer.get("n_embd") for found in packaged("config/presets")}
     print()
     _section("Architectures: --preset=NAME", [found for found, width in widths.items() if width is None])
@@ -44,11 +50,25 @@ def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
     _section("Sizes: --preset=NAME, or both: --preset=llama,small", sorted(sizes, key=sizes.__getitem__))
 
 
-def _section(title: str, files: list[Found]) -> None:
+def _section(title: str, files: list[Found], missing: dict[Found, str] | None = None) -> None:
     print(title)
     width = max((len(_name(found)) for found in files), default=0)
     for found in files:
-        print(f"  {_name(found):<{width}}  {first_words(found)}".rstrip())
+        needs = f" ({missing[found]})" if missing else ""
+        print(f"  {_name(found):<{width}}  {first_words(found)}{needs}".rstrip())
+
+
+def _missing(found: Found) -> str:
+    """What a config asks for that this version has not, '' when it runs."""
+    try:
+        load([found.shown])
+    except GptmillError as error:
+        told = [problem for problem in error.problems if "not in this version" in problem]
+        if told:
+            return told[0].partition(" is not in this version")[0].rpartition(": ")[2]
+        if any("gptmill sweep" in problem or "gptmill matrix" in problem for problem in error.problems):
+            return "many runs"
+    return ""
 
 
 def _name(found: Found) -> str:
