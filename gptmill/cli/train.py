@@ -96,7 +96,6 @@ def carry_out(
             result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
         else:
             result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
-            report_at_end(run_dir.path)
     finally:
         run_dir.release()
     return conclude(result, signal, json=json)
@@ -161,7 +160,10 @@ def fit(
         *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
         *([ProfileRecorder(run_dir.path, profile, plan)] if profile else []),
     ]
-    with stop, Recording(recorders, meter(plan)) as recording:
-        for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
-            recording.tell(event)
+    try:
+        with stop, Recording(recorders, meter(plan)) as recording:
+            for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
+                recording.tell(event)
+    finally:
+        report_at_end(run_dir.path)  # also of a run that a policy stopped: then it is wanted most
     return summary.result(), stop.signal

@@ -104,7 +104,7 @@ class ConsoleRecorder:
             case CheckpointSaved():
                 cost = f"{units.size(event.n_bytes)}, {units.duration(event.seconds)}"
                 self._line(f"step {event.iter}: saved {event.path} ({cost})", style="dim")
-            case Alarm():
+            case Alarm() if event.action != "stop":  # what stops the run is said as its error
                 action = "" if event.action == "warn" else f" ({event.action})"
                 self._line(f"step {event.iter}: {event.says}{action}", style="yellow")
             case Notice():

@@ -32,8 +32,10 @@ def judge(state: TrainState, plan: Plan, loss: float, grad_norm: float, rollback
         what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {grad_norm} (loss {loss:.4f})"
         layer, where = not_finite(state.model)
         action, end = _settle(plan.on_nonfinite, state, rollbacks)
+        if action == "skip" and "weights of" in where:
+            action, end = "stop", "; skipping a batch heals no weights"
         if action == "stop" and "weights of" in where:
-            end += "; go on from the newest checkpoint with --resume"
+            end += "; go on from the newest checkpoint with --resume, which --on_nonfinite=rollback does by itself"
         elif action == "stop":
             end += (
                 f"; no checkpoint holds it: lower learning_rate={plan.learning_rate:g}, "

@@ -149,10 +149,10 @@ def test_the_script_has_its_own_defaults_and_passes_every_option_on(folder: Path
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["--foo"], 1, "--foo: unknown option"),
-        (["--foo=3"], 1, "--foo: unknown option"),
-        (["extra"], 1, "extra: unknown option"),
-        (["--lr"], 1, "--lr: needs a value"),
+        (["--foo"], 2, "--foo: unknown option"),
+        (["--foo=3"], 2, "--foo: unknown option"),
+        (["extra"], 2, "extra: unknown option"),
+        (["--lr"], 2, "--lr: needs a value"),
         (["--preset", "tniy"], 2, "did you mean 'tiny'"),
         (["--dataset", "nowhere"], 3, "gptmill prepare"),
     ],
