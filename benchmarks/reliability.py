@@ -211,7 +211,7 @@ def flip_bits(n_flips: int, run: Path, rng: random.Random, report: Path) -> None
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         state = new_state(plan)
-        says = resume(run, state, facts)
+        _, says = resume(run, state, facts)
         found += (state.iter, weights_sha256(state.model)) == expected
         named += any(str(path) in line for line in says)
         path.write_bytes(whole)

@@ -1,6 +1,7 @@
 """What can go wrong, as a tree; each leaf carries the exit code that scripts and schedulers rely on.
 
-    GptmillError      1  the run itself failed (non-finite loss, ...)
+    GptmillError      1  the run itself failed
+      Diverged        1  ... its numbers did, in every process alike
       UserError       2  a flag, a config or a path is wrong: fix it and run again
         ConfigError   2  ... one or more config keys, reported all at once
       DataError       3  the token files are missing, damaged or unfit
@@ -26,6 +27,10 @@ class GptmillError(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class Diverged(GptmillError):
+    """Training must not go on: a loss that is no number, a spike that is to stop it. Every process finds the same."""
 
 
 class UserError(GptmillError):

@@ -14,6 +14,7 @@ import re
 import runpy
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -109,12 +110,12 @@ def typed(command: str, patch: pytest.MonkeyPatch) -> Ended:
     """Carry out one command line in the current folder."""
     words = shlex.split(command, comments=True)
     program = words.pop(0)
+    if program == "torchrun" and re.search("use_zero1|use_fsdp", command):  # refused before any process meets another
+        for name, value in {"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+            patch.setenv(name, value)
+        words, program = words[words.index("train.py") :], "python"
     if program == "torchrun":
-        patch.setenv("RANK", "0")
-        patch.setenv("WORLD_SIZE", re.search(r"--nproc_per_node=(\d+)", command)[1])  # type: ignore[index]
-        while words[0].startswith("--"):
-            words.pop(0)
-        program = "python"
+        return torchrun(words)
     if program == "make":
         return make(words)
     if program == "./run_train_lm.sh":
@@ -134,6 +135,30 @@ def typed(command: str, patch: pytest.MonkeyPatch) -> Ended:
         words = smaller(words, by_epochs="epochs" in command)
     patch.setattr(sys, "argv", [script, *words])
     return called(lambda: runpy.run_path(str(ROOT / script), run_name="__main__"))
+
+
+def torchrun(words: list[str]) -> Ended:
+    """Real processes: two on one node, or one on each of two nodes that are both this machine."""
+    script = words.index("train.py")
+    options = [word for word in words[:script] if not word.startswith(("--nproc_per_node", "--master", "--node_rank"))]
+    arguments = [*smaller(words[script + 1 :], by_epochs=False), "--gradient_accumulation_steps=2"]
+    places = [["--nproc_per_node=2"]]
+    if "--nnodes=2" in options:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            meeting = ["--master_addr=127.0.0.1", f"--master_port={free.getsockname()[1]}", "--nproc_per_node=1"]
+        places = [[*meeting, f"--node_rank={rank}"] for rank in range(2)]
+    nodes = [
+        subprocess.Popen(
+            [BIN / "torchrun", *options, *place, ROOT / "train.py", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for place in places
+    ]  # fmt: skip
+    told = [node.communicate(timeout=120) for node in nodes]
+    return Ended(
+        max(node.returncode for node in nodes), "".join(out for out, _ in told), "".join(err for _, err in told)
+    )
 
 
 def prepare(program: str, words: list[str], patch: pytest.MonkeyPatch) -> Ended:

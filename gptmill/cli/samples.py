@@ -18,8 +18,8 @@ from gptmill.errors import GptmillError, UserError
 from gptmill.events import Event, Notice, RunStarted, Samples, StepDone
 from gptmill.model.generate import generate
 from gptmill.model.gpt import GPT
+from gptmill.parallel.single import Stop
 from gptmill.plan.types import Plan
-from gptmill.train.signals import Stop
 
 PROMPTS = ("The quick brown fox", "Once upon a time", "In the beginning")
 

@@ -15,16 +15,17 @@ from cyclopts import Parameter
 from gptmill.cli.closing import conclude
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
-from gptmill.cli.parts import Import, import_parts, new_state, trace_model
+from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan import remarks
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
+from gptmill.cli.ranks import follow, gather_material
 from gptmill.cli.report import report_at_end
 from gptmill.cli.resuming import check_resumable, load_run
 from gptmill.cli.say import say
 from gptmill.cli.trackers import require_trackers, trackers
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
-from gptmill.parallel.launch import Place, find_place
+from gptmill.parallel.launch import Place, find_place, joined, tell
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
@@ -58,6 +59,8 @@ def train(
     import_
         A Python module with parts of your own, registered when it is imported.
     """
+    if (place := find_place()).rank:
+        return 0 if explain else follow(place, import_)
     resolved = load_run(list(argv), parts=import_parts(import_))
     if explain:
         from gptmill.cli.explain import explain as show
@@ -89,13 +92,15 @@ def carry_out(
     )
     say(*resolved.notices, facts_notice(data), *remarks(plan), *run_dir.notices)
     try:
-        if run_dir.finished:
-            from gptmill.train.facts import check_same_run
+        with joined(place):
+            tell(place, None if run_dir.finished else plan)
+            if run_dir.finished:
+                from gptmill.train.facts import check_same_run
 
-            say(*check_same_run(run_dir.path, plan, data), f"{run_dir.path} is complete: nothing is left to train")
-            result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
-        else:
-            result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
+                say(*check_same_run(run_dir.path, plan, data), f"{run_dir.path} is complete: nothing is left to train")
+                result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
+            else:
+                result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
     finally:
         run_dir.release()
     return conclude(result, signal, json=json)
@@ -112,9 +117,6 @@ def fit(
     from gptmill.cli.recording import Recorder, Recording, meter, watchers
     from gptmill.cli.samples import SampleRecorder
     from gptmill.data.baseline import unigram_loss
-    from gptmill.data.batches import Batches, fixed_batches
-    from gptmill.data.shards import open_tokens
-    from gptmill.parallel.single import Single
     from gptmill.track.describe import describe
     from gptmill.track.jsonl import has_saved
     from gptmill.track.summary import Summary, peak_host_memory
@@ -123,21 +125,16 @@ def fit(
     from gptmill.train.device import peak_memory
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
+    from gptmill.train.members import numbers_of
     from gptmill.train.signals import StopOnSignal
 
-    splits = {
-        split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")
-    }
-    n_eval = plan.eval_iters * plan.batch_size
-    windows = {
-        split: fixed_batches(tokens, plan.shape.block_size, plan.seed, n_eval) for split, tokens in splits.items()
-    }
-    batches = Batches(splits["train"], plan.shape.block_size, plan.seed, plan.sampling)
-
-    state = new_state(plan)
-    facts = run_facts(plan, data)
+    found = gather_material(plan, place)
+    state, facts = found.state, run_facts(plan, data)
+    checkpoint = None
     if run_dir.resumed or plan.checkpoint_file:
-        say(*resume(run_dir.path, state, facts, has_saved(run_dir.path), plan.checkpoint_file))
+        checkpoint, notices = resume(run_dir.path, state, facts, has_saved(run_dir.path), plan.checkpoint_file)
+        say(*notices)
+    tell(place, {"checkpoint": checkpoint, "numbers": numbers_of(state)})
     tokenizer = dataset_tokenizer(data)
     save = tokenizer.save if tokenizer else None
     # after the checkpoint was found to be this run's: what a refused command asked for must not be on record
@@ -148,11 +145,11 @@ def fit(
         run_dir.path,
         params=plan.params,
         flops_per_token=plan.flops_per_token,
-        unigram_entropy=unigram_loss(splits["train"], windows["val"][:, 1:], plan.shape),
+        unigram_entropy=unigram_loss(found.tokens["train"], found.eval_windows["val"][:, 1:], plan.shape),
         weights_sha256=lambda: result_sha256(run_dir.path, state, plan),
         peak_memory=lambda: peak_memory(plan.device) or peak_host_memory(),
     )
-    stop = StopOnSignal()
+    stop = StopOnSignal(patient=place.world_size > 1)
     recorders: list[Recorder] = [
         *watchers(plan, resolved.config, run_dir.path, state, summary),
         *trackers(resolved, plan, run_dir.path),
@@ -162,8 +159,10 @@ def fit(
     ]
     try:
         with stop, Recording(recorders, meter(plan)) as recording:
-            for event in run(plan, state, Single(place), take=batches.take, eval_windows=windows, stop=stop):
+            for event in run(
+                plan, state, found.engine, take=found.batches.take, eval_windows=found.eval_windows, stop=stop
+            ):
                 recording.tell(event)
     finally:
         report_at_end(run_dir.path)  # also of a run that a policy stopped: then it is wanted most
-    return summary.result(), stop.signal
+    return summary.result(), found.engine.listen(stop).signal

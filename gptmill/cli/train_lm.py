@@ -10,11 +10,13 @@ from cyclopts import Parameter
 
 from gptmill.cli.parts import Import, import_parts
 from gptmill.cli.profiling import Profile
+from gptmill.cli.ranks import follow
 from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
 from gptmill.cli.train import Flag, carry_out
 from gptmill.config.layers import ENTRANCE
 from gptmill.config.load import glance
+from gptmill.parallel.launch import find_place
 
 DEFAULTS: dict[str, object] = {
     "dataset": "wikitext",
@@ -57,6 +59,8 @@ def train_lm(
     import_
         A Python module with parts of your own, registered when it is imported.
     """
+    if (place := find_place()).rank:
+        return 0 if explain else follow(place, import_)
     words, remarks = without_use(list(argv))
     say(*remarks)
     resolved = load_run(words, entrance(words), import_parts(import_))

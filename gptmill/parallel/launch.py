@@ -1,11 +1,15 @@
-"""Which process this is. The only file that reads torchrun's environment."""
+"""Which process this is, and the company it keeps. The only file that reads torchrun's environment."""
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from gptmill.errors import UserError
+from gptmill.errors import TryAgain, UserError
 
 
 @dataclass(frozen=True)
@@ -18,16 +22,86 @@ class Place:
 
 
 def find_place() -> Place:
-    """Read RANK, LOCAL_RANK and WORLD_SIZE; without torchrun this is the only process."""
-    place = Place(
-        *(int(os.environ.get(name, start)) for name, start in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
-    )
-    if place.world_size > 1:
+    """Read RANK, LOCAL_RANK and WORLD_SIZE; without torchrun this is the only process.
+
+    Raises:
+        UserError: they are no numbers, or tell of several processes and not where those meet.
+    """
+    try:
+        place = Place(
+            *(int(os.environ.get(name, start)) for name, start in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
+        )
+    except ValueError as error:
+        raise UserError(f"RANK, LOCAL_RANK, WORLD_SIZE: {error}; torchrun sets them, else leave them unset") from None
+    if place.world_size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         raise UserError(
-            f"WORLD_SIZE={place.world_size}: training on several processes is not in this version; "
-            "run the same command without torchrun"
+            f"WORLD_SIZE={place.world_size}: no MASTER_ADDR and MASTER_PORT; start the processes with torchrun, "
+            "or unset WORLD_SIZE to train in this one"
         )
     return place
+
+
+@contextmanager
+def joined(place: Place) -> Iterator[None]:
+    """Be one of the group of processes while the block runs, and leave it however the block ends. Alone: nothing.
+
+    Raises:
+        TryAgain: another process of the group is gone.
+    """
+    if place.world_size == 1:
+        yield
+        return
+    import torch
+    from torch import distributed
+
+    from gptmill.parallel.meeting import fresh_store
+
+    # gloo carries what is decided on the host, NCCL what is computed on a GPU
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=fresh_store(place), rank=place.rank, world_size=place.world_size)
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):
+            reason = str(error).strip().split("\n")[0]
+            raise TryAgain(
+                f"rank {place.rank}: lost another process of this run, which ended it ({reason}); what that one says "
+                "comes first; the same command with --resume goes on from the newest checkpoint"
+            ) from error
+        raise
+    finally:
+        distributed.destroy_process_group()
+        gc.collect()  # DDP's cycles hold the group, whose threads must have ended before the interpreter does
+
+
+def tell(place: Place, facts: Any = None) -> Any:
+    """What the first process says, heard by all of them; alone: just that. Every process of the group must take part."""
+    if place.world_size == 1:
+        return facts
+    import torch
+    from torch import distributed
+
+    said = [facts]
+    distributed.broadcast_object_list(said, src=0, device=torch.device("cpu"))
+    return said[0]
+
+
+def use_own_gpu(place: Place, device: str) -> None:
+    """Make ``cuda`` mean the GPU of this process: each process of a group has its own.
+
+    Raises:
+        UserError: there are more processes than GPUs.
+    """
+    if place.world_size == 1 or not device.startswith("cuda"):
+        return
+    import torch
+
+    if place.local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"rank {place.rank}: process {place.local_rank + 1} of this machine, which has "
+            f"{torch.cuda.device_count()} GPUs; try --nproc_per_node={torch.cuda.device_count()}"
+        )
+    torch.cuda.set_device(place.local_rank)
 
 
 def ask_for_determinism() -> None:

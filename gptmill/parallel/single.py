@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,22 @@ from torch import Tensor, nn
 from gptmill.parallel.launch import Place
 from gptmill.plan.types import Plan
 
+T = TypeVar("T")
+
+
+class Stop(Protocol):
+    """Whether somebody asked the run to end: ``signal`` is the signal's number, None while nobody did."""
+
+    @property
+    def signal(self) -> int | None: ...
+
 
 class Single:
-    """What the training step needs from a parallel engine.
+    """What training needs from a parallel engine.
 
     wrap: the callable the step runs; sync: whether a micro-step's gradients are exchanged; clip: global gradient norm;
-    mean: a number averaged over ranks.
+    mean: a number averaged over processes; share: what any of them has to tell; listen, now: a request to stop, and a
+    time in seconds, that all of them see alike.
     """
 
     def __init__(self, place: Place) -> None:
@@ -40,5 +52,19 @@ class Single:
         nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip or float("inf"), finite, foreach=True)
         return norm
 
-    def mean(self, value: Tensor) -> Tensor:
+    def mean(self, value: Tensor, news: bool = False) -> Tensor:
+        """A number averaged over all processes.
+
+        Args:
+            news: whether this process has something to ``share``.
+        """
         return value
+
+    def share(self, news: list[T]) -> list[T]:
+        return news
+
+    def listen(self, asked: Stop) -> Stop:
+        return asked
+
+    def now(self) -> float:
+        return time.perf_counter()

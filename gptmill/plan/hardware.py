@@ -56,6 +56,11 @@ def _find(kind: str, index: int, root: Path) -> Machine | None:
     return _cpu(root, cores) if kind in ("auto", "cpu") else None
 
 
+def settle_device(device: str, machine: Machine, world_size: int) -> str:
+    """The device by torch's name; among several processes each has the GPU of its own number."""
+    return device if device.split(":")[0] == machine.kind and world_size == 1 else machine.kind
+
+
 def settle_dtype(dtype: str, machine: Machine) -> str:
     """The dtype of matmuls: auto takes bfloat16 where it is faster, float16 on GPUs before Ampere, else float32."""
     if dtype != "auto":

@@ -12,7 +12,7 @@ from gptmill.errors import ConfigError, DataError, GptmillError
 from gptmill.plan.advice import Situation, advise
 from gptmill.plan.batch import Batch, settle_batch
 from gptmill.plan.flops import counts, has_closed_form, members
-from gptmill.plan.hardware import settle_compile, settle_dtype
+from gptmill.plan.hardware import settle_compile, settle_device, settle_dtype
 from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
 from gptmill.plan.shape import check_data, settle_shape
@@ -156,7 +156,7 @@ def _assemble(
         "eval_per_epoch": config.eval_interval == "epoch",
         "delete_snapshots_after_training": config.delete_snapshots_after_training and not config.eval_only,
         "generate_top_k": config.generate_top_k or None,
-        "device": config.device if config.device.split(":")[0] == machine.kind else machine.kind,
+        "device": settle_device(config.device, machine, batch.world_size),
         "device_name": machine.name,
         "device_memory": machine.memory,
         "dtype": settle_dtype(config.dtype, machine),

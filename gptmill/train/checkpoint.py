@@ -102,8 +102,8 @@ def load(path: Path, state: TrainState) -> None:
 
 def resume(
     run_dir: Path, state: TrainState, facts: dict[str, Any], saved_before: bool = False, start: str | None = None
-) -> list[str]:
-    """Continue from the newest good checkpoint; returns sentences a person should see.
+) -> tuple[Path | None, list[str]]:
+    """Continue from the newest good checkpoint; returns its folder, and sentences a person should see.
 
     Without any checkpoint the state stays as it is, and the sentence says so.
 
@@ -125,20 +125,20 @@ def resume(
     if path is None and start:
         return _begin(Path(start), state, facts)
     if path is None:
-        return [f"{run_dir} has no checkpoint yet: starting from scratch"]
+        return None, [f"{run_dir} has no checkpoint yet: starting from scratch"]
     notices = problems + compare(manifests.read_manifest(path).facts, facts, path)
     load(path, state)
-    return [*notices, f"resumed from {path}"]
+    return path, [*notices, f"resumed from {path}"]
 
 
-def _begin(given: Path, state: TrainState, facts: dict[str, Any]) -> list[str]:
+def _begin(given: Path, state: TrainState, facts: dict[str, Any]) -> tuple[Path, list[str]]:
     """Take weights, moments and position from another run's checkpoint; what was best there is not of this run."""
     folder = given.resolve()  # best is a link, and a checkpoint knows its own name
     same = "checkpoint_file begins a run of the same model, data and optimizer only"
     notices = compare(manifests.read_manifest(folder).facts, facts, given, same)
     load(folder, state)
     state.best_val_loss, state.evaluated, state.early_stop = None, -1, EarlyStop()
-    return [*notices, f"starts from {given}, after step {state.iter}"]
+    return folder, [*notices, f"starts from {given}, after step {state.iter}"]
 
 
 def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:

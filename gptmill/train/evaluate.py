@@ -10,45 +10,56 @@ import torch
 from torch import Tensor
 
 from gptmill.events import EvalDone
+from gptmill.parallel.single import Single, Stop
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, to_device
 from gptmill.train.early_stop import observe
 from gptmill.train.guard import check_val_loss
-from gptmill.train.signals import Stop
 from gptmill.train.state import TrainState
 
 
 @torch.no_grad()
 def mean_loss(
-    state: TrainState, plan: Plan, forward: Callable[..., Tensor], windows_NS: np.ndarray, stop: Stop
+    state: TrainState, plan: Plan, engine: Single, forward: Callable[..., Tensor], windows_NS: np.ndarray, stop: Stop
 ) -> float | None:
     """Mean loss over all tokens of the windows [nats/token], or None when a stop request came in between.
+
+    Each process takes its share of the batches.
 
     Args:
         windows_NS: N windows of S = block_size + 1 token ids; the last batch may be smaller.
     """
+    place, B = engine.place, plan.batch_size
     state.model.eval()
     total = torch.zeros((), dtype=torch.float64)
-    for start in range(0, len(windows_NS), plan.batch_size):
-        x_BT, y_BT = to_device(windows_NS[start : start + plan.batch_size], plan.device)
+    for start in range(place.rank * B, len(windows_NS), place.world_size * B):
+        x_BT, y_BT = to_device(windows_NS[start : start + B], plan.device)
         with autocast(plan):
             total += forward(x_BT, y_BT).double().cpu() * len(x_BT)
         if stop.signal is not None:
             break
     state.model.train()
+    total = engine.mean(total) * place.world_size
     return (total / len(windows_NS)).item() if stop.signal is None else None
 
 
 def evaluate(
-    plan: Plan, state: TrainState, forward: Callable[..., Tensor], eval_windows: dict[str, np.ndarray], stop: Stop
+    plan: Plan,
+    state: TrainState,
+    engine: Single,
+    forward: Callable[..., Tensor],
+    eval_windows: dict[str, np.ndarray],
+    stop: Stop,
 ) -> EvalDone | None:
     """Measure both splits and remember the best validation loss; None when a stop request came in between.
 
     Raises:
-        GptmillError: the validation loss is not finite.
+        Diverged: the validation loss is not finite.
     """
     began = time.perf_counter()
-    train_loss, val_loss = (mean_loss(state, plan, forward, eval_windows[split], stop) for split in ("train", "val"))
+    train_loss, val_loss = (
+        mean_loss(state, plan, engine, forward, eval_windows[split], stop) for split in ("train", "val")
+    )
     if train_loss is None or val_loss is None:
         return None
     check_val_loss(val_loss, state)

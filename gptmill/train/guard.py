@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gptmill.errors import GptmillError
+from gptmill.errors import Diverged
 from gptmill.events import Alarm
 from gptmill.plan.types import Plan
 from gptmill.train.layers import largest, not_finite
@@ -75,7 +75,7 @@ def _settle(wish: str, state: TrainState, rollbacks: int) -> tuple[str, str]:
 def check_val_loss(val_loss: float, state: TrainState) -> None:
     """Raise when the model no longer computes numbers: nothing learned after this point is worth keeping."""
     if not math.isfinite(val_loss):
-        raise GptmillError(
+        raise Diverged(
             f"step {state.iter}: validation loss is {val_loss}: the model diverged; lower learning_rate, "
             "and go on from an earlier checkpoint or start again"
         )
@@ -84,7 +84,7 @@ def check_val_loss(val_loss: float, state: TrainState) -> None:
 def check_scale(scale: float, state: TrainState) -> None:
     """Raise when float16 loss scaling has run out of room."""
     if scale < SMALLEST_LOSS_SCALE:
-        raise GptmillError(
+        raise Diverged(
             f"step {state.iter + 1}: gradients overflow float16 at every loss scale; "
             "use --dtype=bfloat16 or --dtype=float32, or lower learning_rate"
         )

@@ -6,18 +6,16 @@ saving it when CheckpointDue arrives.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
 import numpy as np
 
 from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, Stopped
-from gptmill.parallel.single import Single
+from gptmill.parallel.single import Single, Stop
 from gptmill.plan.types import Plan
 from gptmill.train.early_stop import stop_reason
 from gptmill.train.evaluate import evaluate
-from gptmill.train.signals import Stop
 from gptmill.train.state import TrainState
 from gptmill.train.step import Take, train_step
 from gptmill.train.watch import Watch
@@ -38,25 +36,25 @@ def run(
         take: training windows by global sequence index.
         eval_windows: fixed windows [N, T + 1] of the 'train' and 'val' splits.
     """
-    forward, watch = engine.wrap(state.model, plan), Watch(plan, state)
+    forward, watch, stop = engine.wrap(state.model, plan), Watch(plan, state), engine.listen(stop)
     yield RunStarted(state.iter, plan.max_iters, plan.tokens_per_iter)
-    saved_iter, saved_at = state.iter, time.perf_counter()
+    saved_iter, saved_at = state.iter, engine.now()
     while True:
         done = state.iter >= plan.max_iters or plan.eval_only
         evaluated = None
         due = plan.eval_only or ((done or plan.evaluates_after(state.iter)) and state.evaluated != state.iter)
         if due and stop.signal is None:
-            evaluated = evaluate(plan, state, forward, eval_windows, stop)
+            evaluated = evaluate(plan, state, engine, forward, eval_windows, stop)
             if evaluated:
                 yield evaluated
         early = None if done else stop_reason(state.early_stop, plan)
         done = done or early is not None
 
-        minutes = (time.perf_counter() - saved_at) / 60
+        minutes = (engine.now() - saved_at) / 60
         reason = checkpoint_reason(plan, state.iter, minutes, evaluated, done, stop)
         if reason and state.iter > saved_iter:
             yield CheckpointDue(state.iter, reason, best=evaluated is not None and evaluated.best)
-            saved_iter, saved_at = state.iter, time.perf_counter()
+            saved_iter, saved_at = state.iter, engine.now()
             watch.keep()
         if stop.signal is not None and not (done and state.evaluated == state.iter):
             yield Stopped(state.iter, stop.signal)
@@ -66,7 +64,7 @@ def run(
             return
 
         yield train_step(state, plan, engine, forward, take, watch)
-        yield from watch.events()
+        yield from watch.events(engine.share)
 
 
 def checkpoint_reason(

@@ -5,27 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class Stop(Protocol):
-    """Somebody asked the run to end; ``signal`` is the signal's number, None while nobody did."""
-
-    signal: int | None
+PATIENCE = 5.0
 
 
 class StopOnSignal:
     """``with StopOnSignal() as stop:`` the first signal sets ``stop.signal``; a second one ends the process at once.
 
+    Args:
+        patient: one that follows within PATIENCE seconds is the same wish: torchrun passes on what the terminal has
+            sent to every process already.
+
     A signal that was ignored before (nohup, a background job of a shell) stays ignored, and outside the main thread,
     where Python delivers no signals, nothing is changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.signal: int | None = None
+        self._patience = PATIENCE if patient else 0.0
+        self._since = 0.0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -41,6 +43,7 @@ class StopOnSignal:
         self._before.clear()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal, self._since = number, time.monotonic()
+        elif time.monotonic() - self._since >= self._patience:
             os._exit(128 + number)  # checkpoints commit by a rename: leaving now can not damage one
-        self.signal = number

@@ -47,7 +47,7 @@ def train_step(
 
     if state.scaler:
         state.scaler.unscale_(state.optimizer)
-    mean_loss = engine.mean(loss)
+    mean_loss = engine.mean(loss, news=watch.has_news)
     watch.clock.lap("communication")
     watch.gradients()
     updated, overflowed = watch.approves(mean_loss, engine.clip(state.model, plan.grad_clip)), False

@@ -7,13 +7,13 @@ number of the training. What decides about weights lies in TrainState, so a resu
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from gptmill.errors import GptmillError
+from gptmill.errors import Diverged
 from gptmill.events import Alarm, Event, RunStarted, StepDone
 from gptmill.plan.types import Plan
 from gptmill.train import layers
@@ -128,17 +128,25 @@ class Watch:
             if snapshot.finite:
                 self._snapshot = snapshot
 
-    def events(self) -> Iterator[Event]:
+    @property
+    def has_news(self) -> bool:
+        """Whether something is wrong with the batches of this process, of which the others know nothing."""
+        return bool(self._alarms)
+
+    def events(self, share: Callable[[list[Alarm]], list[Alarm]] = lambda alarms: alarms) -> Iterator[Event]:
         """What the last step gave rise to; going back, where that is what follows, happens here.
 
+        Args:
+            share: adds what other processes have found.
+
         Raises:
-            GptmillError: the run must stop; the newest checkpoint is from before the step.
+            Diverged: the run must stop; the newest checkpoint is from before the step.
         """
-        alarms, self._alarms = self._alarms, []
+        alarms, self._alarms = share(self._alarms), []
         yield from alarms
         for alarm in alarms:
             if alarm.action == "stop":
-                raise GptmillError(f"step {alarm.iter}: {alarm.says}")
+                raise Diverged(f"step {alarm.iter}: {alarm.says}")
         if any(alarm.action == "rollback" for alarm in alarms) and self._snapshot is not None:
             self._snapshot.restore(self._state, past=self._state.recent.passed[-1])
             yield RunStarted(self._state.iter, self._plan.max_iters, self._plan.tokens_per_iter)

@@ -169,7 +169,7 @@ def test_a_damaged_file_is_named_and_the_run_falls_back(run, name, harm):
     assert used == step(run, 10)
     assert name in problems[0]
     state = toy_state(seed=3)
-    notices = resume(run, state, FACTS)
+    _, notices = resume(run, state, FACTS)
     assert state.iter == 10
     assert any(name in notice for notice in notices)
 
@@ -209,7 +209,7 @@ def test_all_bad_is_an_error_that_names_every_one_and_never_a_fresh_start(run):
 
 def test_no_checkpoint_yet_starts_fresh_and_says_so(tmp_path):
     state = toy_state()
-    assert "from scratch" in resume(tmp_path, state, FACTS)[0]
+    assert "from scratch" in resume(tmp_path, state, FACTS)[1][0]
     assert state.iter == 0
 
 
@@ -225,7 +225,7 @@ def test_another_model_or_dataset_is_refused_naming_the_keys(run):
 
 def test_another_machine_is_a_notice_that_names_what_moved(run):
     other = {**FACTS, "bits": {**FACTS["bits"], "threads": 2, "cpu_capability": "AVX2"}}
-    notices = resume(run, toy_state(), other)
+    _, notices = resume(run, toy_state(), other)
     assert "not bit for bit: cpu_capability AVX512 -> AVX2, threads 1 -> 2" in notices
 
 

@@ -1,0 +1,95 @@
+"""The processes of one run: the first settles everything, keeps the records and saves; the others compute beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gptmill.cli.parts import import_parts, new_state
+from gptmill.errors import Diverged, GptmillError
+from gptmill.parallel.launch import Place, joined, tell, use_own_gpu
+from gptmill.plan.types import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gptmill.data.batches import Batches
+    from gptmill.data.tokens import Tokens
+    from gptmill.parallel.single import Single
+    from gptmill.train.state import TrainState
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every process of a run needs to compute.
+
+    Args:
+        tokens: of the splits 'train' and 'val'.
+        eval_windows: fixed windows [N, T + 1] of both.
+    """
+
+    tokens: dict[str, Tokens]
+    eval_windows: dict[str, np.ndarray]
+    batches: Batches
+    state: TrainState
+    engine: Single
+
+
+def gather_material(plan: Plan, place: Place) -> Material:
+    """Open the data and build the model as it is before the first step."""
+    from gptmill.data.batches import Batches, fixed_batches
+    from gptmill.data.shards import open_tokens
+    from gptmill.parallel.ddp import Ddp
+    from gptmill.parallel.single import Single
+
+    use_own_gpu(place, plan.device)
+    tokens = {
+        split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")
+    }
+    n_eval = plan.eval_iters * plan.batch_size
+    windows = {
+        split: fixed_batches(tokens[split], plan.shape.block_size, plan.seed, n_eval) for split in ("train", "val")
+    }
+    batches = Batches(tokens["train"], plan.shape.block_size, plan.seed, plan.sampling)
+    engine = Ddp(place) if place.world_size > 1 else Single(place)
+    return Material(tokens, windows, batches, new_state(plan), engine)
+
+
+def follow(place: Place, modules: list[str] | None) -> int:
+    """Take part in a run that the first process has settled. Says nothing but what only this process knows.
+
+    Args:
+        modules: parts of one's own to import, as --import named them.
+    """
+    import_parts(modules)
+    try:
+        with joined(place):
+            plan = tell(place)
+            return 0 if plan is None else _compute(plan, place)
+    except Diverged as error:  # the first process says it
+        return error.exit_code
+    except GptmillError as error:
+        who = f"rank {place.rank}: "
+        raise type(error)(*(who + problem.removeprefix(who) for problem in error.problems)) from error
+
+
+def _compute(plan: Plan, place: Place) -> int:
+    from gptmill.events import Stopped
+    from gptmill.train.checkpoint import load
+    from gptmill.train.loop import run
+    from gptmill.train.members import restore_numbers
+    from gptmill.train.signals import StopOnSignal
+
+    found = gather_material(plan, place)
+    begins: dict[str, Any] = tell(place)
+    if begins["checkpoint"] is not None:
+        load(begins["checkpoint"], found.state)
+        restore_numbers(begins["checkpoint"], found.state, begins["numbers"])
+    signal = None
+    with StopOnSignal(patient=True) as stop:
+        for event in run(
+            plan, found.state, found.engine, take=found.batches.take, eval_windows=found.eval_windows, stop=stop
+        ):
+            signal = event.signal if isinstance(event, Stopped) else None
+    return 128 + signal if signal else 0
