@@ -32,7 +32,7 @@ KEYS: dict[str, Later] = {
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
     "pruning_method": Later("pruning", NOTHING),
-    "strategy": Later("training on several devices", ("none", "auto")),
+    "strategy": Later("sharding over several devices", ("none", "auto", "ddp")),
     "use_zero1": Later("ZeRO-1 optimizer sharding"),
     "use_fsdp": Later("FSDP sharding"),
     "activation_checkpointing": Later("activation checkpointing"),

@@ -123,7 +123,7 @@ MISTAKES = [
     Mistake("c.yaml", [("c.yaml:2", "second document")], {"c.yaml": "n_layer: 1\n---\nn_head: 1\n"}),
     # what this version cannot do
     Mistake("--use_fsdp=True", [("--use_fsdp", "not in this version")]),
-    Mistake("--strategy=ddp", [("--strategy", "not in this version")]),
+    Mistake("--strategy=fsdp", [("--strategy", "not in this version")]),
     Mistake("--pruning_method=magnitude", [("--pruning_method", "pruning", "not in this version")]),
     Mistake("--penalty_weight .01", [("--penalty_weight", "not in this version")]),
     Mistake("--batch_size=auto", [("--batch_size", "not in this version")]),

@@ -63,7 +63,12 @@ def test_two_processes_make_the_run_of_one(alone: Path) -> None:
     plans = [json.loads((alone / run / "plan.json").read_text()) for run in ("one", "two")]
     assert plans[0]["flops_per_token"] == plans[1]["flops_per_token"] == result["flops_per_token"]
     assert [plan["micro_steps"] for plan in plans] == [4, 2]
-    for kind, key in (("step_done", "loss"), ("step_done", "grad_norm"), ("eval_done", "val_loss"), ("eval_done", "train_loss")):
+    for kind, key in (
+        ("step_done", "loss"),
+        ("step_done", "grad_norm"),
+        ("eval_done", "val_loss"),
+        ("eval_done", "train_loss"),
+    ):
         mine, expected = ([line[key] for line in told(alone / run, kind)] for run in ("two", "one"))
         assert len(mine) > 5 and mine == pytest.approx(expected, abs=1e-5), key
     equal(alone / "two", alone / "one")
