@@ -33,6 +33,18 @@ class Diverged(GptmillError):
     """Training must not go on: a loss that is no number, a spike that is to stop it. Every process finds the same."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch says so in the name of the exception on a GPU, and in its text on a CPU; oneDNN cannot "create a primitive"."""
+    text = f"{type(error).__name__} {error}"
+    return (
+        isinstance(error, MemoryError)
+        or "OutOfMemory" in text
+        or "not enough memory" in text
+        or "allocate memory" in text
+        or "could not create a primitive" in text
+    )
+
+
 class UserError(GptmillError):
     """The request cannot be carried out as asked."""
 

@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "model": set(),
     "optim": {"plan.types"},
     "parallel": {"plan.types"},
-    "train": {"plan.types", "optim", "parallel"},
-    "track": {"plan.types"},
+    "train": {"plan.types", "plan.batch", "optim", "parallel"},
+    "track": {"plan.types", "plan.batch"},
     "report": {"track"},
     "interop": {"track", "model"},
 }

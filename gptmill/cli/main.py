@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 from gptmill import __version__
 from gptmill.cli.say import say
 from gptmill.config.wording import one_line
-from gptmill.errors import GptmillError, UserError
+from gptmill.errors import GptmillError, UserError, is_out_of_memory
 
 LONGEST = 1000  # characters of a line on stderr
 
@@ -81,17 +81,6 @@ def main(argv: list[str] | None = None) -> None:
 def complain(*problems: str) -> None:
     """One line each, whatever file names and values they quote."""
     say(*(f"error: {one_line(problem, LONGEST)}" for problem in problems))
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """torch says so in the name of the exception on a GPU, and in its text on a CPU."""
-    text = f"{type(error).__name__} {error}"
-    return (
-        isinstance(error, MemoryError)
-        or "OutOfMemory" in text
-        or "not enough memory" in text
-        or "allocate memory" in text
-    )
 
 
 def run(tokens: list[str]) -> int:

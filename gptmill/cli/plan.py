@@ -18,6 +18,7 @@ from gptmill.data.facts import facts_notice
 from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
 from gptmill.optim.schedules import wsd_decay_start
+from gptmill.plan.batch import sizes
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.plan import make_plan, plan_json
@@ -137,7 +138,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
         ],
         "data": [_data(p)],
         "step": [
-            f"{p.batch_size} sequences x {p.gradient_accumulation_steps} micro-step{'s' * (p.gradient_accumulation_steps > 1)} = {p.effective_batch_size:,} sequences"
+            f"{sizes(p)} sequences x {p.gradient_accumulation_steps} micro-step{'s' * (p.gradient_accumulation_steps > 1)} = {p.effective_batch_size:,} sequences"
             + (f", over {p.world_size} devices" if p.world_size > 1 else ""),
             f"= {p.tokens_per_iter:,} tokens, {flops(p.tokens_per_iter * p.flops_per_token)}",
         ],
@@ -147,7 +148,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
             f"= {p.total_tokens / p.params:.1f} tokens per parameter, {flops(p.total_tokens * p.flops_per_token)}",
         ],
         "rate": [_rate(p)],
-        "evaluate": [f"{_cadence(p)}: {p.eval_iters} batches of {p.batch_size} sequences per split"],
+        "evaluate": [f"{_cadence(p)}: {p.eval_sequences:,} sequences per split"],
         "save": [_save(p)],
         "machine": [
             f"{p.device} ({p.device_name}"

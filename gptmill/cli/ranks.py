@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptmill.cli.parts import import_parts, new_state
+from gptmill.cli.say import say
 from gptmill.errors import Diverged, GptmillError
 from gptmill.parallel.launch import Place, joined, tell, use_own_gpu
 from gptmill.plan.types import Plan
+from gptmill.track.jsonl import has_saved
+from gptmill.track.run_dir import RunDir
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,13 +50,26 @@ def gather_material(plan: Plan, place: Place) -> Material:
     tokens = {
         split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")
     }
-    n_eval = plan.eval_iters * plan.batch_size
     windows = {
-        split: fixed_batches(tokens[split], plan.shape.block_size, plan.seed, n_eval) for split in ("train", "val")
+        split: fixed_batches(tokens[split], plan.shape.block_size, plan.seed, plan.eval_sequences)
+        for split in ("train", "val")
     }
     batches = Batches(tokens["train"], plan.shape.block_size, plan.seed, plan.sampling)
     engine = Ddp(place) if place.world_size > 1 else Single(place)
     return Material(tokens, windows, batches, new_state(plan), engine)
+
+
+def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -> None:
+    """In the first process: put the checkpoint that the run goes on from into the state, and tell the others of it."""
+    from gptmill.train.checkpoint import resume
+    from gptmill.train.members import numbers_of
+
+    checkpoint = None
+    if run_dir.resumed or plan.checkpoint_file:
+        saved_before = has_saved(run_dir.path)
+        checkpoint, notices = resume(run_dir.path, found.state, facts, saved_before, plan.checkpoint_file)
+        say(*notices)
+    tell(found.engine.place, {"checkpoint": checkpoint, "numbers": numbers_of(found.state)})
 
 
 def follow(place: Place, modules: list[str] | None) -> int:

@@ -18,7 +18,7 @@ from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan import remarks
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
-from gptmill.cli.ranks import follow, gather_material
+from gptmill.cli.ranks import begin, follow, gather_material
 from gptmill.cli.report import report_at_end
 from gptmill.cli.resuming import check_resumable, load_run
 from gptmill.cli.say import say
@@ -118,23 +118,17 @@ def fit(
     from gptmill.cli.samples import SampleRecorder
     from gptmill.data.baseline import unigram_loss
     from gptmill.track.describe import describe
-    from gptmill.track.jsonl import has_saved
     from gptmill.track.summary import Summary, peak_host_memory
-    from gptmill.train.checkpoint import result_sha256, resume
+    from gptmill.train.checkpoint import result_sha256
     from gptmill.train.checkpointer import Checkpointer
     from gptmill.train.device import peak_memory
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
-    from gptmill.train.members import numbers_of
     from gptmill.train.signals import StopOnSignal
 
     found = gather_material(plan, place)
     state, facts = found.state, run_facts(plan, data)
-    checkpoint = None
-    if run_dir.resumed or plan.checkpoint_file:
-        checkpoint, notices = resume(run_dir.path, state, facts, has_saved(run_dir.path), plan.checkpoint_file)
-        say(*notices)
-    tell(place, {"checkpoint": checkpoint, "numbers": numbers_of(state)})
+    begin(found, run_dir, plan, facts)
     tokenizer = dataset_tokenizer(data)
     save = tokenizer.save if tokenizer else None
     # after the checkpoint was found to be this run's: what a refused command asked for must not be on record

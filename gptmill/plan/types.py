@@ -85,6 +85,7 @@ class Plan:
     gradient_accumulation_steps: int  # summed over all devices
     world_size: int
     micro_steps: int  # per device and step: gradient_accumulation_steps / world_size
+    eval_sequences: int  # of each split, whatever the micro-batch
     effective_batch_size: int  # sequences per step
     tokens_per_iter: int
 

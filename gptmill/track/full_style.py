@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gptmill.events import StepDone
+from gptmill.plan.batch import sizes
 from gptmill.plan.types import Plan
 from gptmill.track.line_style import device_line
 
@@ -89,7 +90,7 @@ def report(plan: Plan, about: dict[str, Any]) -> dict[str, list[tuple[str, str]]
             ("Vocabulary size", f"{shape.vocab_size}"),
         ],
         "training": [
-            ("Batch size (micro)", f"{plan.batch_size}"),
+            ("Batch size (micro)", sizes(plan)),
             ("Gradient accum steps", f"{plan.gradient_accumulation_steps}"),
             ("Effective batch size", f"{plan.effective_batch_size:,}"),
             ("Tokens per iteration", f"{plan.tokens_per_iter:,}"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from gptmill import units
 from gptmill.events import StepDone
+from gptmill.plan.batch import sizes
 from gptmill.plan.types import Plan
 
 
@@ -46,7 +47,7 @@ def batch_line(plan: Plan) -> str:
     """The batch that is really used, whatever was asked for."""
     parts = plan.gradient_accumulation_steps
     return (
-        f"Batch: {plan.batch_size} sequences x {parts} micro-batch{'es' * (parts > 1)}"
+        f"Batch: {sizes(plan)} sequences x {parts} micro-batch{'es' * (parts > 1)}"
         f" = {plan.effective_batch_size:,} sequences = {plan.tokens_per_iter:,} tokens a step"
     )
 

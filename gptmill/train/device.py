@@ -65,12 +65,12 @@ def memory_now(device: str) -> dict[str, float]:
     return found
 
 
-def dropout_keys(plan: Plan, first: int) -> Tensor:
-    """int32 [batch_size]: what decides dropout for the training sequences from ``first`` on.
+def dropout_keys(plan: Plan, first: int, count: int) -> Tensor:
+    """int32 [count]: what decides dropout for the training sequences from ``first`` on.
 
     Also seeds torch's generator, for the one kernel (sdpa) whose dropout cannot take keys.
     """
-    sequence_B = np.arange(first, first + plan.batch_size, dtype=np.uint64)
+    sequence_B = np.arange(first, first + count, dtype=np.uint64)
     keys_B = splitmix64(stream_key(plan.seed, "dropout"), sequence_B)
     torch.manual_seed(int(keys_B[0] >> np.uint64(1)))
     return torch.from_numpy(keys_B.astype(np.uint32).view(np.int32)).to(plan.device)

@@ -11,11 +11,12 @@ from dataclasses import asdict
 
 import numpy as np
 
-from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, Stopped
+from gptmill.events import CheckpointDue, EvalDone, Event, Notice, RunDone, RunStarted, Stopped
 from gptmill.parallel.single import Single, Stop
 from gptmill.plan.types import Plan
 from gptmill.train.early_stop import stop_reason
 from gptmill.train.evaluate import evaluate
+from gptmill.train.memory import TooLarge, within_memory
 from gptmill.train.state import TrainState
 from gptmill.train.step import Take, train_step
 from gptmill.train.watch import Watch
@@ -44,7 +45,13 @@ def run(
         evaluated = None
         due = plan.eval_only or ((done or plan.evaluates_after(state.iter)) and state.evaluated != state.iter)
         if due and stop.signal is None:
-            evaluated = evaluate(plan, state, engine, forward, eval_windows, stop)
+            try:
+                with within_memory(plan):
+                    evaluated = evaluate(plan, state, engine, forward, eval_windows, stop)
+            except TooLarge as error:
+                plan = error.plan
+                yield Notice(state.iter, error.says)
+                continue
             if evaluated:
                 yield evaluated
         early = None if done else stop_reason(state.early_stop, plan)
@@ -63,7 +70,14 @@ def run(
             yield RunDone(state.iter, state.best_val_loss, early, asdict(state.early_stop))
             return
 
-        yield train_step(state, plan, engine, forward, take, watch)
+        try:
+            with within_memory(plan):
+                step = train_step(state, plan, engine, forward, take, watch)
+        except TooLarge as error:
+            plan = error.plan
+            yield Notice(state.iter, error.says)
+            continue
+        yield step
         yield from watch.events(engine.share)
 
 

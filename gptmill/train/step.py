@@ -11,6 +11,7 @@ from torch import Tensor
 from gptmill.events import StepDone
 from gptmill.optim.schedules import lr_at
 from gptmill.parallel.single import Single
+from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, dropout_keys, to_device
 from gptmill.train.state import TrainState
@@ -27,20 +28,22 @@ def train_step(
     Which sequences are read and what dropout drops depend only on the seed and ``state.sequences``.
     """
     watch.begin()
+    state.optimizer.zero_grad(set_to_none=True)  # there are some where memory ran out halfway
     lr = lr_at(state.iter, plan)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
     loss = torch.zeros((), device=plan.device)
     for micro_step in range(plan.micro_steps):
-        first = state.sequences + (micro_step * plan.world_size + engine.place.rank) * plan.batch_size
-        tokens_BS = take(first, plan.batch_size)
+        offset, count = micro_batch(plan, micro_step, engine.place.rank)
+        first = state.sequences + offset
+        tokens_BS = take(first, count)
         x_BT, y_BT = to_device(tokens_BS, plan.device)
         watch.batch(first, tokens_BS, x_BT, y_BT)
-        keys_B = dropout_keys(plan, first) if plan.shape.dropout else None
+        keys_B = dropout_keys(plan, first, count) if plan.shape.dropout else None
         watch.clock.lap("data")
         with engine.sync(last=micro_step == plan.micro_steps - 1):
             with autocast(plan):
-                micro_loss = forward(x_BT, y_BT, keys_B) / plan.micro_steps
+                micro_loss = forward(x_BT, y_BT, keys_B) / (plan.effective_batch_size / (count * plan.world_size))
             (state.scaler.scale(micro_loss) if state.scaler else micro_loss).backward()
         loss += micro_loss.detach()
         watch.clock.lap("compute")

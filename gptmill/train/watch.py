@@ -47,7 +47,7 @@ class Watch:
         """A step begins. Sequences that an earlier one was kept from are not read again."""
         self._began = time.perf_counter()
         self._state.sequences = self._state.recent.next_sequence(self._state.sequences)
-        self._misaligned: list[tuple[int, Tensor]] = []
+        self._misaligned: list[tuple[int, int, Tensor]] = []
         self._gradients: dict[str, Any] | None = None
         self._before: np.ndarray | None = None
         self.clock.start()
@@ -56,7 +56,9 @@ class Watch:
         """The sequences from ``first`` on, as read and as the model will see them."""
         for found in self._batches.look(first, tokens_BS):
             self._alarm(found.kind, found.says, sequences=found.sequences)
-        self._misaligned.append((first, (x_BT[:, 1:] != y_BT[:, :-1]).any()))  # read when the device is waited for
+        self._misaligned.append(
+            (first, len(x_BT), (x_BT[:, 1:] != y_BT[:, :-1]).any())
+        )  # read when the device is waited for
 
     def gradients(self) -> None:
         """All gradients are there, unscaled and not yet clipped."""
@@ -73,10 +75,10 @@ class Watch:
         self.clock.lap("optimizer")
         self._loss, self._grad_norm = loss.item(), grad_norm.item()
         self.clock.synchronized()
-        for first, misaligned in self._misaligned:
+        for first, count, misaligned in self._misaligned:
             if misaligned:
                 says = f"targets are not the inputs one to the left (training sequences from {first} on)"
-                self._alarm("shuffled_labels", says, sequences=(first, first + self._plan.batch_size - 1))
+                self._alarm("shuffled_labels", says, sequences=(first, first + count - 1))
         plan, state = self._plan, self._state
         self._findings(layers.vanishing(self._grad_norm, plan, state.optimizer, plan.params))
         troubles = judge(state, plan, self._loss, self._grad_norm, self._snapshot.returns if self._snapshot else 0)

@@ -70,9 +70,9 @@ def test_data_shorter_than_one_window_exits_3_with_one_line_a_split(
 
 
 def test_a_mistake_exits_2_and_names_key_and_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("batch_size = 24\neffective_batch_size = 512\n")
-    assert gptmill("plan", "mine.py") == 2
-    assert capsys.readouterr().err.startswith("error: mine.py:2: effective_batch_size=512: ")
+    (tmp_path / "mine.py").write_text("effective_batch_size = 7\n")
+    assert gptmill("plan", "mine.py", "--gpus=8") == 2
+    assert capsys.readouterr().err.startswith("error: mine.py:1: effective_batch_size=7: ")
 
 
 def test_a_gpu_that_a_file_asks_for_is_replaced_and_one_that_a_flag_asks_for_is_not(

@@ -72,7 +72,8 @@ def test_every_valid_config_is_planned_or_refused_in_single_lines(
         assert all("\n" not in problem for problem in refused.problems)
         return
     json.dumps(plan_json(plan), allow_nan=False)
-    assert plan.tokens_per_iter == plan.micro_steps * world_size * plan.batch_size * plan.shape.block_size
+    assert plan.tokens_per_iter == plan.effective_batch_size * plan.shape.block_size
+    assert plan.micro_steps * world_size * plan.batch_size >= plan.effective_batch_size
     assert plan.total_tokens == plan.max_iters * plan.tokens_per_iter
     assert plan.min_lr <= plan.learning_rate or plan.schedule == "constant"
     assert plan.device.split(":")[0] == machine.kind

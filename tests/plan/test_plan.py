@@ -107,6 +107,7 @@ def test_every_problem_of_every_kind_is_raised_at_once() -> None:
             Config(n_head=7, effective_batch_size=50, min_lr=1.0, vocab_size=10, block_size=64),
             data=data(train=20, val=10),
             machine=CPU,
+            world_size=64,
         )
     keys = [problem.split("=")[0] for problem in refused.value.problems]
     assert keys[:4] == ["n_embd", "min_lr", "vocab_size", "effective_batch_size"]
@@ -117,7 +118,7 @@ def test_every_problem_of_every_kind_is_raised_at_once() -> None:
 def test_a_problem_from_a_file_begins_with_its_place_and_one_from_a_flag_with_the_key() -> None:
     origins = {"n_embd": "my.py:3", "effective_batch_size": "--effective_batch_size", "block_size": "default"}
     with pytest.raises(ConfigError) as refused:
-        make_plan(Config(n_head=7, effective_batch_size=50), data=data(), machine=CPU, origins=origins)
+        make_plan(Config(n_head=7, effective_batch_size=50), data=data(), machine=CPU, world_size=64, origins=origins)
     assert [problem.split("=")[0] for problem in refused.value.problems] == ["my.py:3: n_embd", "effective_batch_size"]
 
 

@@ -66,6 +66,17 @@ def test_four_batches_of_three_equal_one_of_twelve(dropout: float) -> None:
     assert (one.iter, one.sequences, one.tokens) == (four.iter, four.sequences, four.tokens) == (5, 60, 960)
 
 
+def test_uneven_micro_batches_equal_one_of_all() -> None:
+    big = small_plan(batch_size=13, dropout=0.3, attention_backend="manual")
+    uneven = small_plan(batch_size=5, effective_batch_size=13, dropout=0.3, attention_backend="manual")
+    one, three, corpus = new_state(big), new_state(uneven), Corpus(uneven)
+    for _ in range(5):
+        a, b = step(big, one, Corpus(big)), step(uneven, three, corpus)
+        assert a.loss == pytest.approx(b.loss, rel=2e-6)
+        assert a.grad_norm == pytest.approx(b.grad_norm, rel=2e-5)
+    assert corpus.taken == list(range(65)) and uneven.micro_steps == 3
+
+
 def test_weights_never_move_at_learning_rate_zero() -> None:
     plan = small_plan(learning_rate=0.0)
     state, fresh = new_state(plan), new_state(plan)

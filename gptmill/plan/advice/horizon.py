@@ -98,7 +98,7 @@ def validation_too_small(run: Situation) -> Advice | None:
     plan = run.plan
     if plan.val_tokens is None:
         return None
-    wanted = plan.eval_iters * plan.batch_size
+    wanted = plan.eval_sequences
     windows = windows_per_epoch(plan.val_tokens, plan.shape.block_size)
     if wanted <= windows:
         return None
