@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json as json_format
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
+from gptmill.cli.report import PAGE
 from gptmill.cli.runs import GPT2_VOCABULARIES, vocabulary
 from gptmill.cli.say import say
 from gptmill.units import count, duration
+
+WIDTH = 80
 
 
 def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
@@ -21,8 +25,8 @@ def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
     """
     if json:
         print(json_format.dumps(result, allow_nan=False))
-    elif signal is None:
-        say(closing(result))
+    else:
+        say(closing(result) if signal is None else standing(result))
     return 128 + signal if signal else 0
 
 
@@ -40,17 +44,26 @@ def closing(result: dict[str, Any]) -> str:
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     if result.get("goodput") is not None:
         lines.append(f"{result['goodput']:.0%} of {duration(result['wall_seconds'])} wall time trained{_rest(result)}")
-    lines.append(f"run folder {result['run_dir']}")
-    if Path(result["run_dir"], "best").exists():
-        lines.append(f"model      {result['run_dir']}/best")
+    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines]
     run_dir = Path(result["run_dir"])
-    if (run_dir / "report.html").exists():
-        lines.append(f"report     {run_dir}/report.html")
+    lines.append(f"run folder {run_dir}")
+    if (run_dir / "best").exists():
+        lines.append(f"model      {run_dir}/best")
+    if (run_dir / PAGE).exists():
+        lines.append(f"report     {run_dir}/{PAGE}")
     if (run_dir / "checkpoints").is_dir() and (
         (run_dir / "tokenizer").is_dir() or vocabulary(run_dir) in GPT2_VOCABULARIES
     ):
         lines.append(f"try it     gptmill sample --run {shlex.quote(result['run_dir'])}")
     return "\n".join(lines)
+
+
+def standing(result: dict[str, Any]) -> str:
+    """A few lines about a run that a signal ended: where it is, how it looks, what to type to go on."""
+    run_dir = result["run_dir"]
+    report = [f"report     {run_dir}/{PAGE}"] if Path(run_dir, PAGE).exists() else []
+    go_on = f"go on      gptmill train --resume {shlex.quote(f'--out_dir={run_dir}')}"
+    return "\n".join([f"run folder {run_dir}", *report, go_on])
 
 
 def _rest(result: dict[str, Any]) -> str:

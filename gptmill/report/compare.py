@@ -9,7 +9,7 @@ from typing import Any
 
 from gptmill.report.loose import mapping
 from gptmill.report.run_page import peak_gb
-from gptmill.report.runlog import RunLog
+from gptmill.report.runlog import RunLog, damage
 from gptmill.report.verdict import judge
 
 EQUAL = ("tokens", "flops", "time")  # time is training time [s]
@@ -23,7 +23,9 @@ def compare(logs: list[RunLog]) -> dict[str, Any]:
         logs: at least one; their names differ.
     """
     runs = sorted(map(facts, logs), key=lambda run: (run["best_val_loss"] is None, run["best_val_loss"] or 0.0))
-    worst = max((run["best_val_loss"] for run in runs if run["best_val_loss"] is not None), default=None)
+    why_not = incomparable(logs)
+    known = [] if why_not else [run["best_val_loss"] for run in runs if run["best_val_loss"] is not None]
+    worst = max(known, default=None)
     for rank, run in enumerate(runs, 1):
         best = run["best_val_loss"]
         run["rank"] = rank if best is not None else None
@@ -33,7 +35,8 @@ def compare(logs: list[RunLog]) -> dict[str, Any]:
         "equal": {axis: at_equal(logs, axis) for axis in EQUAL},
         "differences": differences(logs),
         "presets": by_preset(logs),
-        "warnings": warnings(logs),
+        "comparable": not why_not,
+        "warnings": why_not + [f"{log.name}: {says}" for log in logs if (says := damage(log))],
     }
 
 
@@ -103,17 +106,23 @@ def differences(logs: list[RunLog]) -> dict[str, dict[str, Any]]:
     return {key: row for key, row in rows.items() if any(value != next(iter(row.values())) for value in row.values())}
 
 
-def warnings(logs: list[RunLog]) -> list[str]:
-    """Why the losses may not be comparable."""
+def incomparable(logs: list[RunLog]) -> list[str]:
+    """Why the losses say nothing beside each other; nothing where they do, as far as the logs tell."""
     datasets = sorted({str(log.config["dataset"].get("value")) for log in logs if "dataset" in log.config})
     sizes = sorted({size for log in logs if (size := _vocab_size(log)) is not None})
+    tokenizers = {log.tokenizer for log in logs if log.tokenizer is not None}
+    lengths = sorted({n for log in logs if isinstance(n := log.plan.get("val_tokens"), int)})
     found = []
     if len(datasets) > 1:
         found.append(f"different datasets ({', '.join(datasets)}): these losses are of different text")
-    if len(sizes) > 1:
+    if len(sizes) > 1 or len(tokenizers) > 1:
+        which = f"vocabularies ({', '.join(map(str, sizes))} tokens)" if len(sizes) > 1 else "tokenizers"
         found.append(
-            f"different vocabularies ({', '.join(map(str, sizes))} tokens): a token is not the same piece of text"
+            f"different {which}: a token is not the same piece of text, so loss per token cannot be compared; bits per "
+            "byte of one text could"
         )
+    if not found and len(lengths) > 1:
+        found.append(f"different validation texts ({', '.join(f'{n:,}' for n in lengths)} tokens) under one name")
     return found
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
-from gptmill.durable import replace
 from gptmill.report.charts import figures
 from gptmill.report.columns import MOST_LOOKS
 from gptmill.report.loose import listing, mapping, number
 from gptmill.report.page import render
-from gptmill.report.runlog import RunLog, read_run
+from gptmill.report.runlog import RunLog, damage
+from gptmill.report.settings import settings
 from gptmill.report.verdict import judge
 from gptmill.units import count, duration, flops, size
 
@@ -38,11 +36,6 @@ CHARTS = {
 }
 
 
-def write_page(run_dir: Path, out: Path) -> None:
-    """Write a run's page, whole or not at all. Raises: UserError when plotly is missing, OSError when out cannot be written."""
-    replace(out, run_page(read_run(run_dir)))
-
-
 def run_page(log: RunLog) -> bytes:
     drawn = figures(log)
     chosen, defaults = settings(log.config)
@@ -55,6 +48,7 @@ def run_page(log: RunLog) -> bytes:
         log=log,
         verdict=judge(log),
         facts=facts(log),
+        damage=damage(log),
         missing=", ".join(says for name, says in CHARTS.items() if name not in drawn),
         mfu_note=f"Of {log.mfu['hardware_peak_tflops']} TFLOP/s, dense." if log.mfu.get("hardware_peak_tflops") else "",
         looks_note=f"Before clipping; of more than {MOST_LOOKS} looks every second, fourth, ... is drawn.",
@@ -154,15 +148,3 @@ def hardware(log: RunLog) -> list[tuple[str, str]]:
         "attention": mapping(plan.get("shape")).get("attention_backend"),
     }
     return [(name, str(value)) for name, value in found.items() if value is not None]
-
-
-def settings(config: dict[str, dict[str, Any]]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
-    """(key, value, origin) of what someone set, and of the defaults."""
-    rows = [
-        (key, as_text(entry.get("value")), str(entry.get("origin", "default"))) for key, entry in sorted(config.items())
-    ]
-    return [row for row in rows if row[2] != "default"], [row for row in rows if row[2] == "default"]
-
-
-def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

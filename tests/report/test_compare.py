@@ -7,6 +7,7 @@ import pytest
 from gptmill.events import EvalDone, RunStarted, StepDone
 from gptmill.report.compare import compare
 from gptmill.report.compare_page import compare_page
+from gptmill.report.run_page import run_page
 from gptmill.report.runjson import read_run_json
 from gptmill.report.runlog import read_run
 from gptmill.report.tables import markdown, tables
@@ -80,6 +81,33 @@ def test_different_datasets_draw_a_warning(tmp_path):
     found = compare([a, b])
     assert "different datasets (tiny, wikitext)" in found["warnings"][0]
     assert "different datasets" in markdown(tables(found))
+
+
+def test_losses_per_token_of_different_tokenizers_are_not_compared(tmp_path):
+    logs = [run(tmp_path / name, [5.0, loss], config={"dataset": "tiny"}) for name, loss in (("a", 3.0), ("b", 4.0))]
+    assert compare(logs)["comparable"] and compare(logs)["runs"][1]["percent_below_worst"] == 0.0
+    for log, characters in zip(logs, ("abc", "abd")):
+        folder = tmp_path / log.name / "tokenizer"
+        folder.mkdir()
+        write_json(folder / "tokenizer.json", {"kind": "char", "name": "char", "characters": characters})
+    logs = [read_run(tmp_path / name) for name in ("a", "b")]
+    found = compare(logs)
+    assert not found["comparable"] and {row["percent_below_worst"] for row in found["runs"]} == {None}
+    assert "loss per token cannot be compared; bits per byte" in markdown(tables(found))
+    assert b"Not comparable" in compare_page(logs, found)
+
+
+def test_damaged_lines_are_counted_once_and_a_line_being_written_is_none(tmp_path):
+    run(tmp_path / "a", [5.0, 4.0])
+    metrics = tmp_path / "a" / "metrics.jsonl"
+    lines = metrics.read_bytes().splitlines(keepends=True)
+    metrics.write_bytes(b"".join([*lines[:5], b"\x00\xff{\n", b'{"event": "step_done"}\n', *lines[5:], b'{"event": "st']))
+    log = read_run(tmp_path / "a")
+    assert log.unreadable == 2 and log.steps.last_iter == 10
+    (warning,) = compare([log])["warnings"]
+    assert warning.endswith("2 lines of metrics.jsonl could not be read; what they told is missing here")
+    assert compare([log])["comparable"]
+    assert run_page(log).count(b"2 lines of metrics.jsonl could not be read") == 1
 
 
 def theirs():
