@@ -42,9 +42,9 @@ def compare(logs: list[RunLog]) -> dict[str, Any]:
 
 def facts(log: RunLog) -> dict[str, Any]:
     """One run in numbers."""
-    axes, fold, verdict = log.axes(), log.fold, judge(log)
+    axes, verdict = log.axes(), judge(log)
     iters, losses = log.eval_curve()
-    best = fold.best_val_loss
+    best = log.best_val_loss
     totals = {axis: float(axes[axis][-1]) if axis in axes else None for axis in EQUAL}
     return {
         "run": log.name,
@@ -57,8 +57,8 @@ def facts(log: RunLog) -> dict[str, Any]:
         "tokens": totals["tokens"],
         "flops": totals["flops"],
         "seconds": totals["time"],
-        "tokens_per_second": fold.tokens_per_second,
-        "mfu": fold.mfu,
+        "tokens_per_second": log.steps.median_speed(),
+        "mfu": log.steps.median_mfu(),
         "peak_memory_gb": peak_gb(log),
         "verdict": {"word": verdict.word, "because": verdict.because},
     }
@@ -136,6 +136,6 @@ def by_preset(logs: list[RunLog]) -> dict[str, dict[str, Any]]:
     losses: dict[str, list[float]] = defaultdict(list)
     for log in logs:
         preset = (log.config.get("preset") or log.config.get("arch_preset") or {}).get("value")
-        if preset and log.fold.best_val_loss is not None:
-            losses[str(preset)].append(log.fold.best_val_loss)
+        if preset and log.best_val_loss is not None:
+            losses[str(preset)].append(log.best_val_loss)
     return {preset: {"runs": len(found), "best_val_loss": mean(found)} for preset, found in losses.items()}

@@ -67,8 +67,8 @@ def run_page(log: RunLog) -> bytes:
 
 def facts(log: RunLog) -> list[tuple[str, str]]:
     """The numbers that a reader looks for first; what is not known is left out."""
-    fold, axes = log.fold, log.axes()
-    best = fold.best_val_loss
+    axes, best = log.axes(), log.best_val_loss
+    speed, mfu = log.steps.median_speed(), log.steps.median_mfu()
     found: dict[str, str | None] = {
         "best validation loss": f"{best:.4f}" if best is not None else None,
         "perplexity": f"{math.exp(best):.2f}" if best is not None and best < 700 else None,
@@ -76,11 +76,11 @@ def facts(log: RunLog) -> list[tuple[str, str]]:
         "tokens": count(axes["tokens"][-1]) if "tokens" in axes else None,
         "training time": duration(axes["time"][-1]) if "time" in axes else None,
         "compute": flops(axes["flops"][-1]) if "flops" in axes else None,
-        "speed": f"{fold.tokens_per_second:,.0f} tokens/s" if fold.tokens_per_second else None,
-        "MFU": f"{fold.mfu:.1%}" if fold.mfu is not None else None,
+        "speed": f"{speed:,.0f} tokens/s" if speed else None,
+        "MFU": f"{mfu:.1%}" if mfu is not None else None,
         "peak memory": f"{peak:.2f} GB" if (peak := peak_gb(log)) is not None else None,
         "parameters": count(log.plan["params"]) if number(log.plan.get("params")) > 0 else None,
-        "stopped": str(fold.stopped) if fold.stopped else None,
+        "stopped": str(log.stopped) if log.stopped else None,
     }
     return [(name, value) for name, value in found.items() if value is not None]
 
@@ -117,9 +117,9 @@ def goodput(log: RunLog) -> str:
     """The share of time that went into steps that count."""
     if not log.wall.seconds:
         return ""
-    useful = duration(log.fold.seconds)
+    seconds = log.steps.useful_seconds()
     processes = f" in {log.processes} processes" if log.processes > 1 else ""
-    says = f"Goodput {min(1.0, log.fold.seconds / log.wall.seconds):.0%}: {useful} of {duration(log.wall.seconds)}{processes}"
+    says = f"Goodput {min(1.0, seconds / log.wall.seconds):.0%}: {duration(seconds)} of {duration(log.wall.seconds)}{processes}"
     again = f" {duration(log.redone)} of steps had to be done again." if log.redone else ""
     return f"{says} went into training steps that count.{again}"
 

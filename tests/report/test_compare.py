@@ -101,7 +101,9 @@ def test_damaged_lines_are_counted_once_and_a_line_being_written_is_none(tmp_pat
     run(tmp_path / "a", [5.0, 4.0])
     metrics = tmp_path / "a" / "metrics.jsonl"
     lines = metrics.read_bytes().splitlines(keepends=True)
-    metrics.write_bytes(b"".join([*lines[:5], b"\x00\xff{\n", b'{"event": "step_done"}\n', *lines[5:], b'{"event": "st']))
+    metrics.write_bytes(
+        b"".join([*lines[:5], b"\x00\xff{\n", b'{"event": "step_done"}\n', *lines[5:], b'{"event": "st'])
+    )
     log = read_run(tmp_path / "a")
     assert log.unreadable == 2 and log.steps.last_iter == 10
     (warning,) = compare([log])["warnings"]
