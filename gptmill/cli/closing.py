@@ -25,8 +25,10 @@ def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
     """
     if json:
         print(json_format.dumps(result, allow_nan=False))
-    else:
-        say(closing(result) if signal is None else standing(result))
+    if signal is not None:
+        say(standing(result))
+    elif not json:
+        say(closing(result))
     return 128 + signal if signal else 0
 
 

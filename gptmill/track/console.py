@@ -112,10 +112,7 @@ class ConsoleRecorder:
                 self._line(event.says, style="yellow")
             case Stopped():
                 self.close()
-                self._line(
-                    f"step {event.iter}: stopped by signal {event.signal}; the same command with --resume goes on",
-                    style="yellow",
-                )
+                self._line(f"step {event.iter}: stopped by signal {event.signal}", style="yellow")
             case RunDone():
                 self.close()
                 best = "" if event.best_val_loss is None else f", best val loss {event.best_val_loss:.4f}"
