@@ -14,6 +14,7 @@ from gptmill.cli.say import say
 from gptmill.units import count, duration
 
 WIDTH = 80
+NO_BREAK = "\xa0"  # a space that textwrap leaves alone
 
 
 def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
@@ -46,7 +47,7 @@ def closing(result: dict[str, Any]) -> str:
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     if result.get("goodput") is not None:
         lines.append(f"{result['goodput']:.0%} of {duration(result['wall_seconds'])} wall time trained{_rest(result)}")
-    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines]
+    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ").replace(NO_BREAK, " ") for line in lines]
     run_dir = Path(result["run_dir"])
     lines.append(f"run folder {run_dir}")
     if (run_dir / "best").exists():
@@ -72,5 +73,5 @@ def _rest(result: dict[str, Any]) -> str:
     """'; evaluation 5%, checkpoint 1%', the largest first, without what is less than half a percent."""
     beside = ("warmup", "evaluation", "checkpoint", "other")
     shares = sorted(((result["time_split"][name] / result["wall_seconds"], name) for name in beside), reverse=True)
-    words = [f"{name} {share:.0%}" for share, name in shares if share >= 0.005]
+    words = [f"{name}{NO_BREAK}{share:.0%}" for share, name in shares if share >= 0.005]
     return f"; {', '.join(words)}" if words else ""

@@ -133,7 +133,7 @@ def show(found: dict[str, Any], *, json: bool, as_markdown: bool) -> None:
     if json:
         print(json_format.dumps(found, allow_nan=False))
         return
-    from gptmill.report.tables import markdown, tables
+    from gptmill.report.tables import markdown, side_by_side, tables
 
     made = tables(found)
     if as_markdown:
@@ -146,7 +146,7 @@ def show(found: dict[str, Any], *, json: bool, as_markdown: bool) -> None:
     from gptmill.track.console import printable
 
     console = Console(highlight=False)
-    for table in made:
+    for table in (part for whole in made for part in side_by_side(whole, console.width)):
         console.print(Text(table.title, style="bold"))
         drawn = Table(box=None, pad_edge=False)
         for n, name in enumerate(table.header):

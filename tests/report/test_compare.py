@@ -10,7 +10,7 @@ from gptmill.report.compare_page import compare_page
 from gptmill.report.run_page import run_page
 from gptmill.report.runjson import read_run_json
 from gptmill.report.runlog import read_run
-from gptmill.report.tables import markdown, tables
+from gptmill.report.tables import Table, markdown, side_by_side, tables
 from tests.report.example import write, write_json
 from tests.report.test_page import HOSTILE, Page
 
@@ -95,6 +95,17 @@ def test_losses_per_token_of_different_tokenizers_are_not_compared(tmp_path):
     assert not found["comparable"] and {row["percent_below_worst"] for row in found["runs"]} == {None}
     assert "loss per token cannot be compared; bits per byte" in markdown(tables(found))
     assert b"Not comparable" in compare_page(logs, found)
+
+
+def test_what_twenty_runs_set_differently_is_told_in_columns_wide_enough_to_read():
+    names = [f"out-{n:02d}" for n in range(20)]
+    whole = Table("Different", ["key", *names], [["lr", *(f"{n}e-4" for n in range(20))], ["seed", *names]], 21)
+    parts = side_by_side(whole, 80)
+    assert all(part.left == len(part.header) <= 6 and part.header[0] == "key" for part in parts)
+    assert [name for part in parts for name in part.header[1:]] == names
+    assert [cell for part in parts for cell in part.rows[0][1:]] == whole.rows[0][1:]
+    few = Table("Different", ["key", *names[:3]], [], 4)
+    assert side_by_side(few, 80) == [few]
 
 
 def test_damaged_lines_are_counted_once_and_a_line_being_written_is_none(tmp_path):
