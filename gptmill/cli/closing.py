@@ -70,8 +70,13 @@ def standing(result: dict[str, Any]) -> str:
 
 
 def _rest(result: dict[str, Any]) -> str:
-    """'; evaluation 5%, checkpoint 1%', the largest first, without what is less than half a percent."""
-    beside = ("warmup", "evaluation", "checkpoint", "other")
-    shares = sorted(((result["time_split"][name] / result["wall_seconds"], name) for name in beside), reverse=True)
-    words = [f"{name}{NO_BREAK}{share:.0%}" for share, name in shares if share >= 0.005]
+    """'; evaluation 5%, checkpoint 1%', the largest first, without what is less than half a percent.
+
+    What is left of 100% is "other": in the split of the wall time, it holds parts of steps that count as trained.
+    """
+    beside = ("warmup", "evaluation", "checkpoint")
+    shares = {name: result["time_split"][name] / result["wall_seconds"] for name in beside}
+    shares["other"] = 1 - result["goodput"] - sum(shares.values())
+    largest_first = sorted(shares, key=shares.__getitem__, reverse=True)
+    words = [f"{name}{NO_BREAK}{shares[name]:.0%}" for name in largest_first if shares[name] >= 0.005]
     return f"; {', '.join(words)}" if words else ""

@@ -56,6 +56,7 @@ function traces(name) {
 function draw(name) {
   const at = document.getElementById(`chart-${name}`);
   if (figures[name].rows) at.style.height = `${height(figures[name].rows)}px`;
+  else at.style.height = `calc(var(--height) + ${20 * Math.max(0, Math.ceil((110 * figures[name].data.length) / window.innerWidth) - 2)}px)`; // of many names
   return Plotly.react(at, traces(name), layout(name), { displayModeBar: false, responsive: true });
 }
 
