@@ -44,9 +44,9 @@ def writable(page: Path, flag: str) -> Path:
     Raises:
         UserError: it is a folder, or there is no folder for it.
     """
-    if page.is_dir():
+    if os.path.isdir(page):  # Path.is_dir raises where a folder above may not be read
         raise UserError(f"{flag} {page}: is a folder; name a file in it, such as {page / PAGE}")
-    if not page.absolute().parent.is_dir():
+    if not os.path.isdir(page.absolute().parent):
         raise UserError(f"{flag} {page}: there is no folder {page.parent}; make it, or name another")
     return page.absolute()
 
@@ -70,6 +70,8 @@ def save(page: Path, data: bytes, flag: str) -> None:
     """
     from gptmill.durable import replace
 
+    if os.path.exists(page) and not os.path.isfile(page):  # a device such as /dev/null would be gone
+        raise UserError(f"{page}: is not a file; name another place with {flag}")
     try:
         replace(page, data)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import os
 from pathlib import Path
 
 from gptmill.cli.report import save
@@ -27,7 +28,7 @@ def check_target(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"--save {path}: the name must end in {', '.join(SUFFIXES)}; try {path.name or 'lr'}.svg")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UserError(f"--save {path}: there is no folder {path.parent}; make it, or name another")
     if path.suffix.lower() == ".png":
         try:

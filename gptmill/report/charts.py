@@ -114,6 +114,8 @@ def curve(
         traces[0]["line"]["width"] = 1
         traces.append(line(f"mean of {size} steps", iters[middles], means, "--line", form=form))
     scale: dict[str, Any] = {"type": "log"} if log_scale else {"rangemode": "tozero"}
+    if form[-1] in "eg":  # a rate of 600µ is nobody's way to write 6e-4
+        scale["exponentformat"] = "e"
     if log_scale and values[kept].min() > 0 and values[kept].max() < 100 * values[kept].min():
         scale["dtick"] = "D2"  # 1, 2, 5: more would not fit
     if form.endswith("%"):

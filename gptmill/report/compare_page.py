@@ -13,7 +13,8 @@ from gptmill.report.traces import Figure, axis_title, figure, line, plain, short
 if TYPE_CHECKING:
     import numpy as np
 
-N_COLOURS = 8  # --run0 to --run7; more runs take them again, dashed
+N_COLOURS = 8  # --run0 to --run7; more runs take them again, drawn otherwise
+DASHES = ("solid", "dash", "dot", "dashdot")
 ORDER = ("steps", "tokens", "time", "flops")  # of the buttons
 
 
@@ -64,7 +65,7 @@ def curves(logs: list[RunLog], which: str) -> Figure | None:
             continue
         mode = "lines+markers" if which == "val" else "lines"
         trace = line(plain(log.name), np.array([]), loss, f"--run{n % N_COLOURS}", form=".4f", mode=mode)
-        trace["line"] |= {"dash": "dash"} if n >= N_COLOURS else {}
+        trace["line"]["dash"] = DASHES[n // N_COLOURS % len(DASHES)]
         traces.append({**trace, "marker": {"size": 5}})
         for axis in x:
             unit = axis_title(axis, ends[axis])[1]
