@@ -10,7 +10,8 @@ import pytest
 
 from gptmill.events import Alarm, CheckpointSaved, EvalDone, Notice, RunDone, RunStarted, Samples, StepDone
 from gptmill.report.columns import MOST_LOOKS, Looks, block_means, thin
-from gptmill.report.runlog import in_batches, read_run
+from gptmill.report.folding import in_batches
+from gptmill.report.runlog import read_run
 from gptmill.track.jsonl import METRICS, read_events
 from gptmill.track.summary import Fold
 from gptmill.track.walltime import WallTime
