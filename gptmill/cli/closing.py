@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json as json_format
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
+from gptmill.cli.report import PAGE
 from gptmill.cli.runs import GPT2_VOCABULARIES, vocabulary
 from gptmill.cli.say import say
 from gptmill.units import count, duration
+
+WIDTH = 80
+NO_BREAK = "\xa0"  # a space that textwrap leaves alone
 
 
 def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
@@ -21,7 +26,9 @@ def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
     """
     if json:
         print(json_format.dumps(result, allow_nan=False))
-    elif signal is None:
+    if signal is not None:
+        say(standing(result))
+    elif not json:
         say(closing(result))
     return 128 + signal if signal else 0
 
@@ -40,12 +47,13 @@ def closing(result: dict[str, Any]) -> str:
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     if result.get("goodput") is not None:
         lines.append(f"{result['goodput']:.0%} of {duration(result['wall_seconds'])} wall time trained{_rest(result)}")
-    lines.append(f"run folder {result['run_dir']}")
-    if Path(result["run_dir"], "best").exists():
-        lines.append(f"model      {result['run_dir']}/best")
+    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ").replace(NO_BREAK, " ") for line in lines]
     run_dir = Path(result["run_dir"])
-    if (run_dir / "report.html").exists():
-        lines.append(f"report     {run_dir}/report.html")
+    lines.append(f"run folder {run_dir}")
+    if (run_dir / "best").exists():
+        lines.append(f"model      {run_dir}/best")
+    if (run_dir / PAGE).exists():
+        lines.append(f"report     {run_dir}/{PAGE}")
     if (run_dir / "checkpoints").is_dir() and (
         (run_dir / "tokenizer").is_dir() or vocabulary(run_dir) in GPT2_VOCABULARIES
     ):
@@ -53,9 +61,22 @@ def closing(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def standing(result: dict[str, Any]) -> str:
+    """A few lines about a run that a signal ended: where it is, how it looks, what to type to go on."""
+    run_dir = result["run_dir"]
+    report = [f"report     {run_dir}/{PAGE}"] if Path(run_dir, PAGE).exists() else []
+    go_on = f"go on      gptmill train --resume {shlex.quote(f'--out_dir={run_dir}')}"
+    return "\n".join([f"run folder {run_dir}", *report, go_on])
+
+
 def _rest(result: dict[str, Any]) -> str:
-    """'; evaluation 5%, checkpoint 1%', the largest first, without what is less than half a percent."""
-    beside = ("warmup", "evaluation", "checkpoint", "other")
-    shares = sorted(((result["time_split"][name] / result["wall_seconds"], name) for name in beside), reverse=True)
-    words = [f"{name} {share:.0%}" for share, name in shares if share >= 0.005]
+    """'; evaluation 5%, checkpoint 1%', the largest first, without what is less than half a percent.
+
+    What is left of 100% is "other": in the split of the wall time, it holds parts of steps that count as trained.
+    """
+    beside = ("warmup", "evaluation", "checkpoint")
+    shares = {name: result["time_split"][name] / result["wall_seconds"] for name in beside}
+    shares["other"] = 1 - result["goodput"] - sum(shares.values())
+    largest_first = sorted(shares, key=shares.__getitem__, reverse=True)
+    words = [f"{name}{NO_BREAK}{shares[name]:.0%}" for name in largest_first if shares[name] >= 0.005]
     return f"; {', '.join(words)}" if words else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from gptmill.cli.report import writable
+from gptmill.cli.report import save, writable
 from gptmill.cli.say import say
 from gptmill.errors import GptmillError, UserError
 from gptmill.track.jsonl import METRICS
@@ -64,9 +64,9 @@ def compare(
     from gptmill.report import compare as comparison
 
     found = comparison.compare(logs)
+    written = None if page is None else write_page(page, logs, found, demanded=out is not None)
     show(found, json=json, as_markdown=markdown)
-    if page is not None:
-        write_page(page, logs, found, demanded=out is not None)
+    say(written)
 
 
 def log_file(run: Path) -> Path:
@@ -115,18 +115,17 @@ def read_all(paths: Iterable[Path]) -> list[RunLog]:
     return logs
 
 
-def write_page(page: Path, logs: list[RunLog], found: dict[str, Any], *, demanded: bool) -> None:
-    """Write the page and say where; one that was not asked for by name may fail with a remark."""
-    from gptmill.durable import replace
+def write_page(page: Path, logs: list[RunLog], found: dict[str, Any], *, demanded: bool) -> str:
+    """Write the page; returns what to say of it. One that was not asked for by name may fail with a remark."""
     from gptmill.report.compare_page import compare_page
 
     try:
-        replace(page, compare_page(logs, found))
-        say(f"page: {page.name if page.parent == Path.cwd() else page}")
-    except (GptmillError, OSError) as error:
+        save(page, compare_page(logs, found), "--out")
+        return f"page: {page.name if page.parent == Path.cwd() else page}"
+    except GptmillError as error:
         if demanded:
             raise
-        say(f"no {page.name}: {error}")
+        return f"no {page.name}: {error}"
 
 
 def show(found: dict[str, Any], *, json: bool, as_markdown: bool) -> None:
@@ -134,7 +133,7 @@ def show(found: dict[str, Any], *, json: bool, as_markdown: bool) -> None:
     if json:
         print(json_format.dumps(found, allow_nan=False))
         return
-    from gptmill.report.tables import markdown, tables
+    from gptmill.report.tables import markdown, side_by_side, tables
 
     made = tables(found)
     if as_markdown:
@@ -147,7 +146,7 @@ def show(found: dict[str, Any], *, json: bool, as_markdown: bool) -> None:
     from gptmill.track.console import printable
 
     console = Console(highlight=False)
-    for table in made:
+    for table in (part for whole in made for part in side_by_side(whole, console.width)):
         console.print(Text(table.title, style="bold"))
         drawn = Table(box=None, pad_edge=False)
         for n, name in enumerate(table.header):

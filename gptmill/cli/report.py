@@ -34,9 +34,7 @@ def report(
     if not (folder / METRICS).is_file():
         raise UserError(f"--run {folder}: not a run folder (no {METRICS}); name one that gptmill train made")
     page = writable(out, "--out") if out is not None else folder / PAGE
-    from gptmill.report.run_page import write_page
-
-    write_page(folder, page)
+    write_page(folder, page, "--out")
     print(page)
 
 
@@ -46,19 +44,44 @@ def writable(page: Path, flag: str) -> Path:
     Raises:
         UserError: it is a folder, or there is no folder for it.
     """
-    if page.is_dir():
+    if os.path.isdir(page):  # Path.is_dir raises where a folder above may not be read
         raise UserError(f"{flag} {page}: is a folder; name a file in it, such as {page / PAGE}")
-    if not page.absolute().parent.is_dir():
+    if not os.path.isdir(page.absolute().parent):
         raise UserError(f"{flag} {page}: there is no folder {page.parent}; make it, or name another")
     return page.absolute()
 
 
+def write_page(run_dir: Path, page: Path, flag: str) -> None:
+    """Write a run's page. Raises: UserError when plotly is missing, or the page cannot be written."""
+    from gptmill.report.run_page import run_page
+    from gptmill.report.runlog import damage, read_run
+
+    log = read_run(run_dir)
+    if says := damage(log):
+        say(f"{run_dir}: {says}")
+    save(page, run_page(log), flag)
+
+
+def save(page: Path, data: bytes, flag: str) -> None:
+    """Write a file that a flag names, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written there; names the flag that says where instead.
+    """
+    from gptmill.durable import replace
+
+    if os.path.exists(page) and not os.path.isfile(page):  # a device such as /dev/null would be gone
+        raise UserError(f"{page}: is not a file; name another place with {flag}")
+    try:
+        replace(page, data)
+    except OSError as error:
+        raise UserError(f"{page}: cannot be written ({error.strerror}); name another place with {flag}") from None
+
+
 def report_at_end(run_dir: Path) -> None:
     """Write the page of a run that just ended. Whatever goes wrong is one remark: the run itself is done."""
-    from gptmill.report.run_page import write_page
-
     try:
-        write_page(run_dir, run_dir / PAGE)
+        write_page(run_dir, run_dir / PAGE, f"gptmill report --run {run_dir} --out")
     except GptmillError as error:
         say(f"no {PAGE}: {error}")
     except Exception as error:  # a chart's mistake must not fail a run of days

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
+import io
 import os
 from pathlib import Path
 
-from gptmill.durable import replace
+from gptmill.cli.report import save
 from gptmill.errors import UserError
 from gptmill.optim.schedules import lr_at
 from gptmill.plan.types import Plan
@@ -27,7 +28,7 @@ def check_target(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"--save {path}: the name must end in {', '.join(SUFFIXES)}; try {path.name or 'lr'}.svg")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UserError(f"--save {path}: there is no folder {path.parent}; make it, or name another")
     if path.suffix.lower() == ".png":
         try:
@@ -38,18 +39,22 @@ def check_target(path: Path) -> None:
 
 
 def save_chart(path: Path, plan: Plan, points: Points, words: list[str]) -> None:
-    """Write the curve in the form that the name asks for, whole or not at all."""
+    """Write the curve in the form that the name asks for, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
     title = f"Learning rate: {plan.schedule}, {plan.max_iters:,} steps"
-    target = Path(os.path.abspath(path))
     match path.suffix.lower():
         case ".svg":
-            replace(target, _svg(plan, points, title).encode())
+            data = _svg(plan, points, title).encode()
         case ".html":
-            replace(target, _page(plan, points, title, words).encode())
+            data = _page(plan, points, title, words).encode()
         case ".csv":
-            replace(target, _table(plan, points).encode())
+            data = _table(plan, points).encode()
         case _:
-            _png(path, points, title)
+            data = _png(points, title)
+    save(path.absolute(), data, "--save")
 
 
 def _marks(plan: Plan) -> list[tuple[float, str]]:
@@ -74,7 +79,7 @@ def _table(plan: Plan, points: Points) -> str:
     return "step,learning_rate\n" + "".join(f"{step},{lr!r}\n" for step, lr in rows)
 
 
-def _png(path: Path, points: Points, title: str) -> None:
+def _png(points: Points, title: str) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -82,4 +87,6 @@ def _png(path: Path, points: Points, title: str) -> None:
     axes.plot([step for step, _ in points], [lr for _, lr in points])
     axes.set(title=title, xlabel="step", ylabel="learning rate", ylim=(0, None))
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=150)
+    return drawn.getvalue()

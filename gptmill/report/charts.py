@@ -1,25 +1,19 @@
-"""A run's charts as plotly figures: plain dicts of numbers, drawn by the page.
-
-A colour is written as the name of one of the page's own (``--train``), so that charts follow it from light to dark. Curves
-of many steps are thinned: of each bucket of neighbours the least and the greatest are drawn, so no spike is lost.
+"""A run's charts. Curves of many steps are thinned: of each bucket of neighbours the least and the greatest are drawn, so
+no spike is lost.
 """
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
 from gptmill.report.columns import Looks, block_means, thin
 from gptmill.report.loose import number
 from gptmill.report.runlog import RunLog
-from gptmill.report.text import visible
+from gptmill.report.traces import Figure, axis_title, figure, line, plain, short
 
 if TYPE_CHECKING:
     import numpy as np
 
-Figure = dict[str, Any]
-AXES = {"steps": "step", "tokens": "tokens", "flops": "training FLOP"}  # the title of time needs its unit
-UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 ACTIVITIES = {
     "compute_ms": "compute",
     "data_ms": "data",
@@ -42,29 +36,6 @@ def figures(log: RunLog) -> dict[str, Figure]:
         "updates": heat_map(log.update_ratios, "update / weight"),
     }
     return {name: figure for name, figure in found.items() if figure}
-
-
-def plain(text: object) -> str:
-    """Text for a chart: plotly reads a few HTML tags in what it draws, so names from files are escaped."""
-    return html.escape(visible(str(text)), quote=False)
-
-
-def figure(traces: list[Figure], title: str, *, x: str = "step", **y_axis: Any) -> Figure:
-    """Traces over steps, with the vertical axis named."""
-    layout = {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": title}, **y_axis}}
-    return {"data": traces, "layout": layout}
-
-
-def line(name: str, x: np.ndarray, y: np.ndarray, colour: str, *, form: str, **more: Any) -> Figure:
-    style = {"color": colour, "width": more.pop("width", 2)}
-    hover = f"%{{y:{form}}} at %{{x:,}}<extra>{name}</extra>"
-    trace = {"type": "scatter", "mode": "lines", "name": name, "line": style, "hovertemplate": hover}
-    return {**trace, "x": short(x), "y": short(y), **more}
-
-
-def short(values: np.ndarray) -> list[float | None]:
-    """Numbers for JSON, to 6 digits; null for what is not known."""
-    return [float(f"{x:.6g}") if x == x and abs(x) != float("inf") else None for x in values.tolist()]
 
 
 def loss(log: RunLog) -> Figure | None:
@@ -118,14 +89,6 @@ def axis_scales(log: RunLog) -> dict[str, tuple[str, np.ndarray]]:
     return found
 
 
-def axis_title(axis: str, longest: float) -> tuple[str, int]:
-    """What to write under an axis, and what to divide by: time is in the largest unit that there are two of."""
-    if axis != "time":
-        return AXES[axis], 1
-    unit, word = next((row for row in UNITS if longest >= 2 * row[0]), UNITS[-1])
-    return f"training time [{word}]", unit
-
-
 def place(log: RunLog, trace: Figure, where: np.ndarray, scale: np.ndarray) -> list[float | None]:
     """A trace's points on an axis: ``where`` holds indices of steps, or iters for what happens between steps."""
     import numpy as np
@@ -151,6 +114,8 @@ def curve(
         traces[0]["line"]["width"] = 1
         traces.append(line(f"mean of {size} steps", iters[middles], means, "--line", form=form))
     scale: dict[str, Any] = {"type": "log"} if log_scale else {"rangemode": "tozero"}
+    if form[-1] in "eg":  # a rate of 600µ is nobody's way to write 6e-4
+        scale["exponentformat"] = "e"
     if log_scale and values[kept].min() > 0 and values[kept].max() < 100 * values[kept].min():
         scale["dtick"] = "D2"  # 1, 2, 5: more would not fit
     if form.endswith("%"):

@@ -14,14 +14,9 @@ from gptmill.report.loose import number
 if TYPE_CHECKING:
     import numpy as np
 
-# Column: where the number lies in a step_done record.
+# Column: where the number lies in a step_done record: in which part of it, and under which name.
 PLACES = {
-    "loss": ("loss",),
-    "lr": ("lr",),
-    "grad_norm": ("grad_norm",),
-    "tokens": ("tokens",),
-    "tokens_per_second": ("tokens_per_second",),
-    "time_ms": ("time_ms",),
+    **{name: ("", name) for name in ("loss", "lr", "grad_norm", "tokens", "tokens_per_second", "time_ms")},
     "mfu": ("mfu", "mfu"),
     "allocated_gb": ("memory", "max_allocated_gb"),
     "host_gb": ("memory", "host_gb"),
@@ -65,16 +60,42 @@ class Steps:
         self._firsts.append(len(self))
         return forgotten
 
-    def add(self, fields: dict[str, Any]) -> float:
-        """Take one record. Returns the seconds of steps that it takes the place of."""
-        forgotten = self._forget_after(fields["iter"] - 1)
-        self._iters.append(fields["iter"])
-        for column, (where, *within) in zip(self._columns.values(), PLACES.values()):
-            value = fields.get(where)
-            if within:
-                value = value.get(within[0]) if type(value) is dict else None
-            column.append(value if type(value) is float else number(value))
+    def extend(self, records: list[dict[str, Any]]) -> float:
+        """Take records by ascending iter. Returns the seconds of steps that they take the place of.
+
+        A column at a time: in a log of 600,000 steps that is several times as fast as a record at a time.
+        """
+        forgotten = self._forget_after(records[0]["iter"] - 1)
+        self._iters.extend([fields["iter"] for fields in records])
+        parts = {"": records}  # a step's own fields, and those of what it holds
+        for part in dict.fromkeys(part for part, _ in PLACES.values() if part):
+            parts[part] = [held if type(held := fields.get(part)) is dict else {} for fields in records]
+        for column, (part, name) in zip(self._columns.values(), PLACES.values()):
+            column.extend([x if type(x := fields.get(name)) is float else number(x) for fields in parts[part]])
         return forgotten
+
+    def latest(self, name: str, n: int) -> array[float]:
+        """A column's last n numbers."""
+        return self._columns[name][len(self) - n :]
+
+    def useful_seconds(self) -> float:
+        """Of the steps that count; the first of a process counts no more than a median step, as in ``train --json``."""
+        import numpy as np
+
+        seconds, usual = self["time_ms"] / 1e3, self._usual()
+        firsts = [i for i in self._firsts if i < len(self)]
+        seconds[firsts] = np.minimum(seconds[firsts], np.median(seconds[usual]) if usual.any() else 0.0)
+        return float(np.nansum(seconds))
+
+    def median_speed(self) -> float | None:
+        """Tokens per second of a step that is not the first of its process."""
+        seconds, tokens = self["time_ms"] / 1e3, self["tokens"]
+        timed = self._usual() & (seconds > 0)
+        return _median(tokens[timed] / seconds[timed])
+
+    def median_mfu(self) -> float | None:
+        mfu = self["mfu"]
+        return _median(mfu[mfu == mfu])
 
     def seconds(self) -> np.ndarray:
         """Training time up to the end of each step.
@@ -99,6 +120,14 @@ class Steps:
     def tokens(self) -> np.ndarray:
         """Tokens trained on up to the end of each step."""
         return self._running(self["tokens"])
+
+    def _usual(self) -> np.ndarray:
+        """Which steps have time and tokens and are not the first of a process; or all, when there are no others."""
+        import numpy as np
+
+        known = np.isfinite(self["time_ms"] + self["tokens"])
+        usual = known & np.isfinite(self.steady("time_ms"))
+        return usual if usual.any() else known
 
     def _running(self, each: np.ndarray) -> np.ndarray:
         import numpy as np
@@ -125,10 +154,10 @@ class Looks:
         self._stride = 1
         self._seen = 0
 
-    def add(self, iter: int, layers: dict[str, float]) -> None:
+    def add(self, iter: int, layers: dict[str, Any]) -> None:
         self.forget_after(iter - 1)
         if self._seen % self._stride == 0:
-            self.looks.append((iter, layers))
+            self.looks.append((iter, {name: number(value) for name, value in layers.items()}))
         self._seen += 1
         if len(self.looks) > MOST_LOOKS:
             self.looks = self.looks[::2]
@@ -137,6 +166,12 @@ class Looks:
     def forget_after(self, iter: int) -> None:
         while self.looks and self.looks[-1][0] > iter:
             self.looks.pop()
+
+
+def _median(values: np.ndarray) -> float | None:
+    import numpy as np
+
+    return float(np.median(values)) if len(values) else None
 
 
 def thin(values: np.ndarray, n_buckets: int = 600) -> np.ndarray:

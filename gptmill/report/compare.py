@@ -9,7 +9,7 @@ from typing import Any
 
 from gptmill.report.loose import mapping
 from gptmill.report.run_page import peak_gb
-from gptmill.report.runlog import RunLog
+from gptmill.report.runlog import RunLog, damage
 from gptmill.report.verdict import judge
 
 EQUAL = ("tokens", "flops", "time")  # time is training time [s]
@@ -23,7 +23,9 @@ def compare(logs: list[RunLog]) -> dict[str, Any]:
         logs: at least one; their names differ.
     """
     runs = sorted(map(facts, logs), key=lambda run: (run["best_val_loss"] is None, run["best_val_loss"] or 0.0))
-    worst = max((run["best_val_loss"] for run in runs if run["best_val_loss"] is not None), default=None)
+    why_not = incomparable(logs)
+    known = [] if why_not else [run["best_val_loss"] for run in runs if run["best_val_loss"] is not None]
+    worst = max(known, default=None)
     for rank, run in enumerate(runs, 1):
         best = run["best_val_loss"]
         run["rank"] = rank if best is not None else None
@@ -33,15 +35,16 @@ def compare(logs: list[RunLog]) -> dict[str, Any]:
         "equal": {axis: at_equal(logs, axis) for axis in EQUAL},
         "differences": differences(logs),
         "presets": by_preset(logs),
-        "warnings": warnings(logs),
+        "comparable": not why_not,
+        "warnings": why_not + [f"{log.name}: {says}" for log in logs if (says := damage(log))],
     }
 
 
 def facts(log: RunLog) -> dict[str, Any]:
     """One run in numbers."""
-    axes, fold, verdict = log.axes(), log.fold, judge(log)
+    axes, verdict = log.axes(), judge(log)
     iters, losses = log.eval_curve()
-    best = fold.best_val_loss
+    best = log.best_val_loss
     totals = {axis: float(axes[axis][-1]) if axis in axes else None for axis in EQUAL}
     return {
         "run": log.name,
@@ -54,8 +57,8 @@ def facts(log: RunLog) -> dict[str, Any]:
         "tokens": totals["tokens"],
         "flops": totals["flops"],
         "seconds": totals["time"],
-        "tokens_per_second": fold.tokens_per_second,
-        "mfu": fold.mfu,
+        "tokens_per_second": log.steps.median_speed(),
+        "mfu": log.steps.median_mfu(),
         "peak_memory_gb": peak_gb(log),
         "verdict": {"word": verdict.word, "because": verdict.because},
     }
@@ -103,17 +106,23 @@ def differences(logs: list[RunLog]) -> dict[str, dict[str, Any]]:
     return {key: row for key, row in rows.items() if any(value != next(iter(row.values())) for value in row.values())}
 
 
-def warnings(logs: list[RunLog]) -> list[str]:
-    """Why the losses may not be comparable."""
+def incomparable(logs: list[RunLog]) -> list[str]:
+    """Why the losses say nothing beside each other; nothing where they do, as far as the logs tell."""
     datasets = sorted({str(log.config["dataset"].get("value")) for log in logs if "dataset" in log.config})
     sizes = sorted({size for log in logs if (size := _vocab_size(log)) is not None})
+    tokenizers = {log.tokenizer for log in logs if log.tokenizer is not None}
+    lengths = sorted({n for log in logs if isinstance(n := log.plan.get("val_tokens"), int)})
     found = []
     if len(datasets) > 1:
         found.append(f"different datasets ({', '.join(datasets)}): these losses are of different text")
-    if len(sizes) > 1:
+    if len(sizes) > 1 or len(tokenizers) > 1:
+        which = f"vocabularies ({', '.join(map(str, sizes))} tokens)" if len(sizes) > 1 else "tokenizers"
         found.append(
-            f"different vocabularies ({', '.join(map(str, sizes))} tokens): a token is not the same piece of text"
+            f"different {which}: a token is not the same piece of text, so loss per token cannot be compared; bits per "
+            "byte of one text could"
         )
+    if not found and len(lengths) > 1:
+        found.append(f"different validation texts ({', '.join(f'{n:,}' for n in lengths)} tokens) under one name")
     return found
 
 
@@ -127,6 +136,6 @@ def by_preset(logs: list[RunLog]) -> dict[str, dict[str, Any]]:
     losses: dict[str, list[float]] = defaultdict(list)
     for log in logs:
         preset = (log.config.get("preset") or log.config.get("arch_preset") or {}).get("value")
-        if preset and log.fold.best_val_loss is not None:
-            losses[str(preset)].append(log.fold.best_val_loss)
+        if preset and log.best_val_loss is not None:
+            losses[str(preset)].append(log.best_val_loss)
     return {preset: {"runs": len(found), "best_val_loss": mean(found)} for preset, found in losses.items()}

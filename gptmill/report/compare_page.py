@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gptmill.report.charts import Figure, axis_title, figure, line, plain, short
 from gptmill.report.columns import block_means
 from gptmill.report.page import render
 from gptmill.report.runlog import RunLog
 from gptmill.report.tables import tables
+from gptmill.report.traces import Figure, axis_title, figure, line, plain, short
 
 if TYPE_CHECKING:
     import numpy as np
 
-N_COLOURS = 8  # --run0 to --run7; more runs take them again, dashed
+N_COLOURS = 8  # --run0 to --run7; more runs take them again, drawn otherwise
+DASHES = ("solid", "dash", "dot", "dashdot")
 ORDER = ("steps", "tokens", "time", "flops")  # of the buttons
 
 
@@ -36,13 +37,15 @@ def compare_page(logs: list[RunLog], found: dict[str, Any]) -> bytes:
 
 
 def headline(found: dict[str, Any]) -> tuple[str, str]:
-    """(who leads, by how much)."""
+    """(who leads, by how much), or why nobody does."""
     runs = [run for run in found["runs"] if run["best_val_loss"] is not None]
     if not runs:
         return "No evaluation yet", "None of the runs has a validation loss."
     first = f"best validation loss {runs[0]['best_val_loss']:.4f} nats/token"
     if len(runs) == 1:
         return runs[0]["run"], first
+    if not found["comparable"]:
+        return "Not comparable", "; ".join(found["warnings"]) + "."
     lead = runs[1]["best_val_loss"] - runs[0]["best_val_loss"]
     says = f"{first}, {lead:.4f} below {runs[1]['run']}. One run of each: another seed may turn a small lead around."
     return f"{runs[0]['run']} leads", says
@@ -62,7 +65,7 @@ def curves(logs: list[RunLog], which: str) -> Figure | None:
             continue
         mode = "lines+markers" if which == "val" else "lines"
         trace = line(plain(log.name), np.array([]), loss, f"--run{n % N_COLOURS}", form=".4f", mode=mode)
-        trace["line"] |= {"dash": "dash"} if n >= N_COLOURS else {}
+        trace["line"]["dash"] = DASHES[n // N_COLOURS % len(DASHES)]
         traces.append({**trace, "marker": {"size": 5}})
         for axis in x:
             unit = axis_title(axis, ends[axis])[1]

@@ -7,6 +7,8 @@ from typing import Any
 
 def number(value: Any) -> float:
     """The value as a float; NaN for what is no number."""
+    if type(value) is float:
+        return value
     try:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
     except OverflowError:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
-from gptmill.durable import replace
 from gptmill.report.charts import figures
 from gptmill.report.columns import MOST_LOOKS
 from gptmill.report.loose import listing, mapping, number
 from gptmill.report.page import render
-from gptmill.report.runlog import RunLog, read_run
+from gptmill.report.runlog import RunLog, damage
+from gptmill.report.settings import settings
 from gptmill.report.verdict import judge
 from gptmill.units import count, duration, flops, size
 
@@ -38,11 +36,6 @@ CHARTS = {
 }
 
 
-def write_page(run_dir: Path, out: Path) -> None:
-    """Write a run's page, whole or not at all. Raises: UserError when plotly is missing, OSError when out cannot be written."""
-    replace(out, run_page(read_run(run_dir)))
-
-
 def run_page(log: RunLog) -> bytes:
     drawn = figures(log)
     chosen, defaults = settings(log.config)
@@ -55,6 +48,7 @@ def run_page(log: RunLog) -> bytes:
         log=log,
         verdict=judge(log),
         facts=facts(log),
+        damage=damage(log),
         missing=", ".join(says for name, says in CHARTS.items() if name not in drawn),
         mfu_note=f"Of {log.mfu['hardware_peak_tflops']} TFLOP/s, dense." if log.mfu.get("hardware_peak_tflops") else "",
         looks_note=f"Before clipping; of more than {MOST_LOOKS} looks every second, fourth, ... is drawn.",
@@ -73,8 +67,8 @@ def run_page(log: RunLog) -> bytes:
 
 def facts(log: RunLog) -> list[tuple[str, str]]:
     """The numbers that a reader looks for first; what is not known is left out."""
-    fold, axes = log.fold, log.axes()
-    best = fold.best_val_loss
+    axes, best = log.axes(), log.best_val_loss
+    speed, mfu = log.steps.median_speed(), log.steps.median_mfu()
     found: dict[str, str | None] = {
         "best validation loss": f"{best:.4f}" if best is not None else None,
         "perplexity": f"{math.exp(best):.2f}" if best is not None and best < 700 else None,
@@ -82,11 +76,11 @@ def facts(log: RunLog) -> list[tuple[str, str]]:
         "tokens": count(axes["tokens"][-1]) if "tokens" in axes else None,
         "training time": duration(axes["time"][-1]) if "time" in axes else None,
         "compute": flops(axes["flops"][-1]) if "flops" in axes else None,
-        "speed": f"{fold.tokens_per_second:,.0f} tokens/s" if fold.tokens_per_second else None,
-        "MFU": f"{fold.mfu:.1%}" if fold.mfu is not None else None,
+        "speed": f"{speed:,.0f} tokens/s" if speed else None,
+        "MFU": f"{mfu:.1%}" if mfu is not None else None,
         "peak memory": f"{peak:.2f} GB" if (peak := peak_gb(log)) is not None else None,
         "parameters": count(log.plan["params"]) if number(log.plan.get("params")) > 0 else None,
-        "stopped": str(fold.stopped) if fold.stopped else None,
+        "stopped": str(log.stopped) if log.stopped else None,
     }
     return [(name, value) for name, value in found.items() if value is not None]
 
@@ -123,9 +117,9 @@ def goodput(log: RunLog) -> str:
     """The share of time that went into steps that count."""
     if not log.wall.seconds:
         return ""
-    useful = duration(log.fold.seconds)
+    seconds = log.steps.useful_seconds()
     processes = f" in {log.processes} processes" if log.processes > 1 else ""
-    says = f"Goodput {min(1.0, log.fold.seconds / log.wall.seconds):.0%}: {useful} of {duration(log.wall.seconds)}{processes}"
+    says = f"Goodput {min(1.0, seconds / log.wall.seconds):.0%}: {duration(seconds)} of {duration(log.wall.seconds)}{processes}"
     again = f" {duration(log.redone)} of steps had to be done again." if log.redone else ""
     return f"{says} went into training steps that count.{again}"
 
@@ -154,15 +148,3 @@ def hardware(log: RunLog) -> list[tuple[str, str]]:
         "attention": mapping(plan.get("shape")).get("attention_backend"),
     }
     return [(name, str(value)) for name, value in found.items() if value is not None]
-
-
-def settings(config: dict[str, dict[str, Any]]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
-    """(key, value, origin) of what someone set, and of the defaults."""
-    rows = [
-        (key, as_text(entry.get("value")), str(entry.get("origin", "default"))) for key, entry in sorted(config.items())
-    ]
-    return [row for row in rows if row[2] != "default"], [row for row in rows if row[2] == "default"]
-
-
-def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

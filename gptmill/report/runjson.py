@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gptmill.errors import UserError
+from gptmill.report.folding import fold_events
 from gptmill.report.loose import listing, mapping, number
-from gptmill.report.runlog import RunLog, fold_events
+from gptmill.report.runlog import RunLog
 
 
 def read_run_json(path: Path) -> RunLog:

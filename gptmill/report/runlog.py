@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptmill.report.columns import Looks, Steps
-from gptmill.report.loose import listing, mapping, number
+from gptmill.report.folding import fold_events
+from gptmill.report.loose import mapping, number
 from gptmill.track.describe import CONFIG
-from gptmill.track.jsonl import read_events
-from gptmill.track.summary import LARGEST_GAP, Fold
+from gptmill.track.jsonl import METRICS, parse_line
 from gptmill.track.walltime import WallTime
 
 if TYPE_CHECKING:
@@ -31,13 +31,18 @@ class RunLog:
         config: {key: {value, origin}}; empty where it is missing or damaged, and so is plan.
         max_iters: what the last process was asked for; None when nothing was recorded.
         evals: eval_done records by iter, in order; so are alarms and samples, several of which may have one iter.
+        tokenizer: what tells it from others; None when the data came without one.
         wall: where the hours went; ``redone`` seconds of its steps had to be done again.
+        lowest: validation loss by iter; of a step that was evaluated again, under other settings, the lowest.
+        stopped: why the run ended before max_iters, or None.
+        unreadable: lines of the log that were damaged; nothing of them is here.
         summary: what ``train --json`` printed when the run was completed, else None.
     """
 
     name: str
     config: dict[str, dict[str, Any]] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
+    tokenizer: str | None = None
     max_iters: int | None = None
     steps: Steps = field(default_factory=Steps)
     evals: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -52,8 +57,14 @@ class RunLog:
     redone: float = 0.0
     processes: int = 0
     mfu: dict[str, Any] = field(default_factory=dict)  # of the last step that has one: device, precision, peak
-    fold: Fold = field(default_factory=Fold)
+    lowest: dict[int, float] = field(default_factory=dict)
+    stopped: str | None = None
+    unreadable: int = 0
     summary: dict[str, Any] | None = None
+
+    @property
+    def best_val_loss(self) -> float | None:
+        return min((loss for loss in self.lowest.values() if math.isfinite(loss)), default=None)
 
     @property
     def flops_per_token(self) -> float | None:
@@ -86,62 +97,39 @@ def read_run(run_dir: Path) -> RunLog:
     """Everything a run folder tells; an empty log when there is nothing yet."""
     keys = mapping(_object(run_dir / CONFIG).get("keys"))
     config = {key: entry for key, entry in keys.items() if isinstance(entry, dict)}
-    return fold_events(RunLog(str(run_dir), config=config, plan=_object(run_dir / "plan.json")), read_events(run_dir))
+    tokenizer = _tokenizer(run_dir / "tokenizer" / "tokenizer.json")
+    log = RunLog(str(run_dir), config=config, plan=_object(run_dir / "plan.json"), tokenizer=tokenizer)
+    return fold_events(log, _events(run_dir / METRICS, log))
 
 
-def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
-    """Add records to the log, in the order written."""
-    for fields in events:
-        iter = fields["iter"]
-        log.fold.add(fields)
-        log.wall.add(fields)
-        if fields["event"] == "run_started":
-            log.processes += 1
-            asked = number(fields.get("max_iters"))
-            log.max_iters = int(asked) if math.isfinite(asked) else None
-            log.redone += log.steps.start_process(iter)
-            _forget_after(log, iter)
-            log.summary = None
-        elif fields["event"] == "step_done":
-            _add_step(log, iter, fields)
-        elif fields["event"] == "eval_done":
-            log.evals[iter] = fields
-        elif fields["event"] == "checkpoint_saved":
-            log.checkpoints.append(fields)
-        elif fields["event"] == "alarm":
-            log.alarms.append(fields)
-        elif fields["event"] == "samples" and isinstance(fields.get("samples"), list):
-            log.samples.append(fields)
-        elif fields["event"] == "notice":
-            log.notices.append(str(fields.get("says", "")))
-        elif fields["event"] == "run_done":
-            log.summary = fields.get("summary")
-    return log
-
-
-def _add_step(log: RunLog, iter: int, fields: dict[str, Any]) -> None:
-    if iter - log.steps.last_iter > LARGEST_GAP:
+def _events(metrics: Path, log: RunLog) -> Iterator[dict[str, Any]]:
+    """The records of a log; counts those that are damaged. A last line without its end is about to be written."""
+    try:
+        file = open(metrics, "rb")  # noqa: SIM115  (the generator closes it)
+    except FileNotFoundError:
         return
-    if iter <= log.steps.last_iter:  # rolled back: the alarms that say why stay
-        log.evals = {i: found for i, found in log.evals.items() if i < iter}
-    log.redone += log.steps.add(fields)
-    if isinstance(fields.get("mfu"), dict):
-        log.mfu = fields["mfu"]
-    gradients, weights = fields.get("gradients"), fields.get("weights")
-    if isinstance(gradients, dict) and isinstance(gradients.get("layers"), dict):
-        log.gradients.add(iter, {name: number(norm) for name, norm in gradients["layers"].items()})
-    if isinstance(weights, dict) and isinstance(weights.get("layers"), dict):
-        layers = {name: look for name, look in weights["layers"].items() if isinstance(look, dict)}
-        log.update_ratios.add(iter, {name: number(look.get("update_ratio")) for name, look in layers.items()})
-        log.frozen = [str(name) for name in listing(weights.get("frozen"))]
+    with file:
+        for line in file:
+            if (fields := parse_line(line)) is not None:
+                yield fields
+            else:
+                log.unreadable += line.endswith(b"\n")
 
 
-def _forget_after(log: RunLog, iter: int) -> None:
-    log.evals = {i: found for i, found in log.evals.items() if i <= iter}
-    log.alarms = [found for found in log.alarms if found["iter"] <= iter]
-    log.samples = [found for found in log.samples if found["iter"] <= iter]
-    log.gradients.forget_after(iter)
-    log.update_ratios.forget_after(iter)
+def _tokenizer(path: Path) -> str | None:
+    """What a saved tokenizer.json says of the pieces, whatever it is called; None when there is none."""
+    body = _object(path)
+    if body.get("name") == "gpt2":  # saved with its files, or by its name alone
+        return "gpt2"
+    return json.dumps({key: body[key] for key in body if key != "name"}, sort_keys=True) if body else None
+
+
+def damage(log: RunLog) -> str:
+    """A sentence about lines that could not be read, without its end; nothing when there were none."""
+    if not log.unreadable:
+        return ""
+    one = log.unreadable == 1
+    return f"{log.unreadable:,} line{'s' * (not one)} of {METRICS} could not be read; what {'it' if one else 'they'} told is missing here"
 
 
 def _object(path: Path) -> dict[str, Any]:

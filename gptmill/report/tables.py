@@ -10,6 +10,7 @@ from gptmill.report.text import visible
 from gptmill.units import count, duration, flops
 
 NONE = "-"
+READABLE = 14  # characters of a column of text
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,20 @@ def different(found: dict[str, Any]) -> Table:
     if len(set(architectures)) > 1:
         rows.insert(0, ["architecture", *architectures])
     return Table("What was set differently", ["key", *names], rows, 1 + len(names))
+
+
+def side_by_side(table: Table, width: int) -> list[Table]:
+    """The table, or where its columns of text would be too narrow to read, parts of it that each have the first column."""
+    first = max(len(row[0]) for row in (table.header, *table.rows))
+    most = max(1, (width - first) // READABLE)
+    if table.left < len(table.header) or len(table.header) - 1 <= most:
+        return [table]
+    parts = []
+    for start in range(1, len(table.header), most):
+        header, *rows = ([row[0], *row[start : start + most]] for row in (table.header, *table.rows))
+        title = table.title if start == 1 else f"{table.title}, continued"
+        parts.append(Table(title, header, rows, len(header)))
+    return parts
 
 
 def known(value: float | None, form: str) -> str:

@@ -28,7 +28,8 @@ from gptmill.events import (
 )
 from gptmill.plan.types import Plan
 from gptmill.track.full_style import FullStyle
-from gptmill.track.line_style import LineStyle, mfu_words
+from gptmill.track.line_style import LineStyle
+from gptmill.track.pace import Pace
 
 REDRAW_SECONDS = 0.2
 EXCERPT = 160  # characters of a sample
@@ -111,10 +112,7 @@ class ConsoleRecorder:
                 self._line(event.says, style="yellow")
             case Stopped():
                 self.close()
-                self._line(
-                    f"step {event.iter}: stopped by signal {event.signal}; the same command with --resume goes on",
-                    style="yellow",
-                )
+                self._line(f"step {event.iter}: stopped by signal {event.signal}", style="yellow")
             case RunDone():
                 self.close()
                 best = "" if event.best_val_loss is None else f", best val loss {event.best_val_loss:.4f}"
@@ -161,61 +159,10 @@ class ConsoleRecorder:
         return text if self._utf8 else text.encode("ascii", "backslashreplace").decode()
 
 
-class Pace:
-    """How fast this process goes and when it will be done, by the wall clock: evaluations and saves included."""
-
-    def __init__(self, first_iter: int, max_iters: int) -> None:
-        self._first_iter = first_iter
-        self._max_iters = max_iters
-        self._began: float | None = None  # after the first step, which may compile
-        self._tokens_per_second = 0.0
-        self.last: StepDone | None = None
-
-    def step(self, event: StepDone) -> None:
-        if self._began is None:
-            self._began = time.monotonic()
-            self._first_iter = event.iter
-        speed = event.tokens / max(event.seconds, 1e-9)
-        # smoothed over about ten steps: a single one jumps too much to be read
-        self._tokens_per_second += (speed - self._tokens_per_second) * (0.1 if self.last else 1.0)
-        self.last = event
-
-    def line(self, width: int, utf8: bool) -> str:
-        """'  120/2000 ━━━╸      loss 4.2302  lr 6.0e-04  22.7k tok/s  ETA 12 min 3 s' in ``width`` columns."""
-        assert self.last is not None and self._began is not None
-        done = f"{self.last.iter:>{len(str(self._max_iters))}}/{self._max_iters} "
-        facts = [
-            f"loss {self.last.loss:.4f}",
-            f"lr {self.last.lr:.1e}",
-            f"{units.count(self._tokens_per_second)} tok/s",
-            *mfu_words(self.last, "MFU"),
-            f"ETA {self.eta() or '-'}".ljust(16),  # else the bar would grow and shrink with it
-        ]
-        while len(done) + len("  ".join(facts)) + 8 > width and len(facts) > 1:
-            facts.pop(1)  # the loss stays; what is left is the nearer to the end the more it matters
-        tail = "  " + "  ".join(facts)
-        room = max(0, min(30, width - len(done) - len(tail)))
-        return (done + bar(self.last.iter / max(1, self._max_iters), room, utf8) + tail)[:width]
-
-    def eta(self) -> str | None:
-        """Time until the last step; None before there is a pace, and when it is taken."""
-        assert self.last is not None and self._began is not None
-        steps = self.last.iter - self._first_iter
-        if steps <= 0 or self.last.iter >= self._max_iters:
-            return None
-        return units.duration((time.monotonic() - self._began) / steps * (self._max_iters - self.last.iter))
-
-
 def excerpt(prompt: str, text: str) -> str:
     """A sample in a line or two of a terminal: its prompt, a bar, and the beginning of the text, line breaks as spaces."""
     words = " ".join(text.split())
     return f"{prompt} | {words if len(words) <= EXCERPT else words[:EXCERPT] + '...'}"
-
-
-def bar(share: float, width: int, utf8: bool) -> str:
-    """A bar ``width`` columns wide, ``share`` of it filled."""
-    full = round(min(1.0, max(0.0, share)) * width)
-    return "━" * full + "─" * (width - full) if utf8 else "#" * full + "-" * (width - full)
 
 
 def printable(text: str) -> str:

@@ -45,15 +45,16 @@ class FullStyle:
         return [*lines, "", *banner(titles["go"]), ""]
 
     def step(self, event: StepDone, eta: str | None, fancy: bool) -> list[str]:
-        """The block of one step; what is not known is left out, but for MFU, which says why."""
+        """The block of one step; what is not known is left out, but for MFU while the first steps warm up."""
         bar, rule = (" │ ", "─" * WIDTH) if fancy else (" | ", "-" * WIDTH)
         pictures = STEP_PICTURES if fancy else dict.fromkeys(STEP_PICTURES, "")
         skipped = ["SKIPPED"] if event.skipped else []
-        head = [f"Iter {event.iter:>6}", f"Loss: {event.loss:.4f}", f"Time: {event.seconds * 1e3:.0f}ms"]
+        head = [f"Iter {event.iter:>6}", f"Loss: {event.loss:.4f}", f"Time: {milliseconds(event.seconds)}ms"]
         lines = [rule, pictures["step"] + bar.join([*head, f"LR: {event.lr:.2e}", *skipped]), rule]
         if event.mfu:
             first, second = speed(event.mfu, warming="(warming up...)")
-            lines += [pictures["speed"] + bar.join(first), "   " * fancy + bar.join(second)]
+            rows = [bar.join(row) for row in (first, second) if row]
+            lines += [pictures["speed"] + rows[0], *("   " * fancy + row for row in rows[1:])]
         if memory := memory_line(event.memory):
             lines.append(pictures["memory"] + "Memory: " + bar.join(memory))
         lines.append(pictures["gradients"] + "Gradients: " + bar.join(gradients(event)))
@@ -108,30 +109,41 @@ def report(plan: Plan, about: dict[str, Any]) -> dict[str, list[tuple[str, str]]
         ],
         "performance": [
             ("Hardware peak", f"{peak:.1f} TFLOPS (dense {plan.dtype})" if peak else "not published, so no MFU"),
-            ("FLOPs per token", f"{plan.flops_per_token / 1e9:.4g} GFLOPs"),
-            ("Attention/FFN ratio", f"{ratio:.2f} ({causal:.2f} without what the mask hides)" if ratio else "-"),
+            ("FLOPs per token", f"{amount(plan.flops_per_token)}FLOPs"),
+            *([("Attention/FFN ratio", f"{ratio:.2f} ({causal:.2f} without what the mask hides)")] if ratio else []),
             *([("Tokens/s @50% MFU", f"{expected:,.0f}")] if expected else []),
         ],
     }
 
 
 def speed(mfu: dict[str, Any], warming: str) -> tuple[list[str], list[str]]:
-    """Two rows: shares of the peak, and tokens."""
+    """Two rows: shares of the peak, and tokens. Where no peak is published, none of it is a share."""
     peak, achieved, tokens = mfu["hardware_peak_tflops"], mfu["achieved_tflops"], mfu["tokens_per_sec"]
-    share = f"{mfu['mfu_percent']:.2f}%" if mfu["mfu_percent"] is not None else warming if peak else "-"
+    share = warming if mfu["mfu_percent"] is None else f"{mfu['mfu_percent']:.2f}%"
     busy = mfu.get("gpu_utilization_percent")
     return (
         [
-            f"MFU: {share}",
-            f"Achieved: {'?' if achieved is None else f'{achieved:.4g}'} TF",
-            f"Peak: {f'{peak:.1f} TF' if peak else 'not published'}",
+            *([f"MFU: {share}"] if peak else []),
+            *([] if achieved is None else [f"Achieved: {amount(achieved * 1e12)}F"]),
+            *([f"Peak: {peak:.1f} TF"] if peak else []),
             *([] if busy is None else [f"GPU busy: {busy:.0f}%"]),
         ],
         [
-            f"Tokens/s: {'?' if tokens is None else f'{tokens:,.0f}'}",
-            f"FLOPs/token: {mfu['flops_per_token'] / 1e9:.4g} GF",
+            *([] if tokens is None else [f"Tokens/s: {tokens:,.0f}"]),
+            f"FLOPs/token: {amount(mfu['flops_per_token'])}F",
         ],
     )
+
+
+def amount(flop: float) -> str:
+    """A number and a prefix, before F or FLOPs: 854_654_976 -> '0.8547 G', 781.9e12 -> '781.9 T', 2e7 -> '20 M'."""
+    limit, prefix = next((row for row in ((1e12, "T"), (1e9, "G"), (1e6, "M")) if flop >= 0.1 * row[0]), (1e3, "k"))
+    return f"{flop / limit:.4g} {prefix}"
+
+
+def milliseconds(seconds: float) -> str:
+    """'537', and '5.37' where the rounding would be a part of it."""
+    return f"{seconds * 1e3:.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.3g}"
 
 
 def memory_line(memory: dict[str, float] | None) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
+import re
 import select
 import signal
 import sys
@@ -45,10 +46,21 @@ def serve(kind: str, grace: int) -> None:
                 tracker(json.loads(line))
         tracker.close()
     except (Exception, SystemExit) as error:
-        say(f"{OFF} {type(error).__name__}: {error}")
+        say(f"{OFF} {plainly(error)}")
         signal.alarm(grace)
         sys.exit(1)
     sys.exit(0)
+
+
+def plainly(error: BaseException) -> str:
+    """What went wrong as a person would say it: 'no route to host', 'key error ('loss')', 'it ended by itself'."""
+    said = str(error).strip()
+    if isinstance(error, SystemExit):
+        return "it ended by itself"
+    if " " in said:
+        return said
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    return f"{kind} ({said})" if said else kind
 
 
 def end_in_time(lines: BinaryIO, grace: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def test_without_plotly_a_run_is_told_how_to_get_a_page_and_does_not_fail(tmp_pa
         (["report", "--run", "none"], "--run none: not a run folder"),
         (["report", "--run", "out", "--out", "no/page.html"], "--out no/page.html: there is no folder no"),
         (["report", "--run", "out", "--out", "."], "--out .: is a folder"),
+        (["report", "--run", "out", "--out", "/proc/x.html"], "/proc/x.html: cannot be written"),
+        (["compare", "out", "--out", "/proc/x.html"], "/proc/x.html: cannot be written"),
+        (["report", "--run", "out", "--out", "pipe"], "pipe: is not a file"),
         (["compare", "none", "out", "text"], "none: No such file"),
         (["compare", "out", "out/"], "a run is named twice"),
         (["compare", "out", "--json", "--markdown"], "give one of them"),
@@ -51,9 +55,11 @@ def test_without_plotly_a_run_is_told_how_to_get_a_page_and_does_not_fail(tmp_pa
 def test_a_mistake_is_named_in_one_line_without_loading_torch(tmp_path: Path, words: list[str], says: str) -> None:
     write_example(tmp_path / "out", n_steps=20)
     (tmp_path / "text").write_text("no log")
+    os.mkfifo(tmp_path / "pipe")
     done = gptmill(tmp_path, *words)
     assert done.code == 2 and done.out == "" and "Traceback" not in done.err
-    assert says in done.err and all(line.startswith("error: ") for line in done.err.splitlines())
+    assert says in done.err and "/proc/." not in done.err, "the name of a temporary file"
+    assert all(line.startswith("error: ") for line in done.err.splitlines())
 
 
 def test_compare_prints_one_object_or_tables_and_writes_a_page(tmp_path: Path) -> None:
@@ -72,7 +78,6 @@ def test_compare_prints_one_object_or_tables_and_writes_a_page(tmp_path: Path) -
 def test_the_script_of_the_enhanced_trainers_finds_the_newest_runs_of_every_folder_named_like_out(
     tmp_path: Path,
 ) -> None:
-    import os
     import subprocess
 
     from tests.report.test_compare import theirs

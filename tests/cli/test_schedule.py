@@ -132,6 +132,7 @@ def test_a_png_needs_matplotlib_and_says_so_before_anything_else(
     [
         ("--save=lr.gif", [".svg", ".png"]),
         ("--save=nowhere/lr.svg", ["nowhere", "folder"]),
+        ("--save=/proc/lr.svg", ["/proc/lr.svg: cannot be written", "with --save"]),
         ("--max_iters=0", ["max_iters=0"]),
         ("--epochs=3", ["epochs=3", "prepared"]),
         ("--warmup_stepz=3", ["warmup_steps"]),

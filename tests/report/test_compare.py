@@ -7,9 +7,10 @@ import pytest
 from gptmill.events import EvalDone, RunStarted, StepDone
 from gptmill.report.compare import compare
 from gptmill.report.compare_page import compare_page
+from gptmill.report.run_page import run_page
 from gptmill.report.runjson import read_run_json
 from gptmill.report.runlog import read_run
-from gptmill.report.tables import markdown, tables
+from gptmill.report.tables import Table, markdown, side_by_side, tables
 from tests.report.example import write, write_json
 from tests.report.test_page import HOSTILE, Page
 
@@ -80,6 +81,46 @@ def test_different_datasets_draw_a_warning(tmp_path):
     found = compare([a, b])
     assert "different datasets (tiny, wikitext)" in found["warnings"][0]
     assert "different datasets" in markdown(tables(found))
+
+
+def test_losses_per_token_of_different_tokenizers_are_not_compared(tmp_path):
+    logs = [run(tmp_path / name, [5.0, loss], config={"dataset": "tiny"}) for name, loss in (("a", 3.0), ("b", 4.0))]
+    assert compare(logs)["comparable"] and compare(logs)["runs"][1]["percent_below_worst"] == 0.0
+    for log, characters in zip(logs, ("abc", "abd")):
+        folder = tmp_path / log.name / "tokenizer"
+        folder.mkdir()
+        write_json(folder / "tokenizer.json", {"kind": "char", "name": "char", "characters": characters})
+    logs = [read_run(tmp_path / name) for name in ("a", "b")]
+    found = compare(logs)
+    assert not found["comparable"] and {row["percent_below_worst"] for row in found["runs"]} == {None}
+    assert "loss per token cannot be compared; bits per byte" in markdown(tables(found))
+    assert b"Not comparable" in compare_page(logs, found)
+
+
+def test_what_twenty_runs_set_differently_is_told_in_columns_wide_enough_to_read():
+    names = [f"out-{n:02d}" for n in range(20)]
+    whole = Table("Different", ["key", *names], [["lr", *(f"{n}e-4" for n in range(20))], ["seed", *names]], 21)
+    parts = side_by_side(whole, 80)
+    assert all(part.left == len(part.header) <= 6 and part.header[0] == "key" for part in parts)
+    assert [name for part in parts for name in part.header[1:]] == names
+    assert [cell for part in parts for cell in part.rows[0][1:]] == whole.rows[0][1:]
+    few = Table("Different", ["key", *names[:3]], [], 4)
+    assert side_by_side(few, 80) == [few]
+
+
+def test_damaged_lines_are_counted_once_and_a_line_being_written_is_none(tmp_path):
+    run(tmp_path / "a", [5.0, 4.0])
+    metrics = tmp_path / "a" / "metrics.jsonl"
+    lines = metrics.read_bytes().splitlines(keepends=True)
+    metrics.write_bytes(
+        b"".join([*lines[:5], b"\x00\xff{\n", b'{"event": "step_done"}\n', *lines[5:], b'{"event": "st'])
+    )
+    log = read_run(tmp_path / "a")
+    assert log.unreadable == 2 and log.steps.last_iter == 10
+    (warning,) = compare([log])["warnings"]
+    assert warning.endswith("2 lines of metrics.jsonl could not be read; what they told is missing here")
+    assert compare([log])["comparable"]
+    assert run_page(log).count(b"2 lines of metrics.jsonl could not be read") == 1
 
 
 def theirs():

@@ -14,10 +14,12 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
+from gptmill.config.schema import Config
 from gptmill.events import Alarm, EvalDone, Notice, RunStarted, Samples
 from gptmill.report.charts import figures
 from gptmill.report.run_page import goodput, run_page, time_parts
 from gptmill.report.runlog import read_run
+from gptmill.report.settings import NEEDS
 from tests.report.example import events, step, write, write_example
 
 
@@ -158,6 +160,15 @@ def test_an_old_run_without_looks_says_what_it_did_not_record(tmp_path):
     assert list(figures(log)) == ["loss", "lr", "speed", "grad_norm"]
     assert "flops" not in figures(log)["loss"]["axes"]
     assert b"Not recorded in this run: MFU, memory" in run_page(log)
+
+
+def test_a_key_that_means_nothing_in_this_run_says_so_and_no_other_does(tmp_path):
+    config = {"activation": "gelu", "ffn_type": "swiglu", "rope_theta": 10000.0, "position_encoding": "rope",
+              "wandb_project": "mine", "wandb_log": False, "temperature": 1.0, "generate_interval": 50}  # fmt: skip
+    log = read_run(write_example(tmp_path, n_steps=40, config=config))
+    cells = [text for tag, text in Page(run_page(log)).texts if "no effect" in text]
+    assert cells == ["gelu (no effect: ffn_type is swiglu)", "mine (no effect: wandb_log is false)"]
+    assert NEEDS.keys() | {needed for needed, _ in NEEDS.values()} <= Config.model_fields.keys()
 
 
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):

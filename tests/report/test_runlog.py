@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import tracemalloc
 
@@ -9,9 +10,12 @@ import pytest
 
 from gptmill.events import Alarm, CheckpointSaved, EvalDone, Notice, RunDone, RunStarted, Samples, StepDone
 from gptmill.report.columns import MOST_LOOKS, Looks, block_means, thin
+from gptmill.report.folding import in_batches
 from gptmill.report.runlog import read_run
-from gptmill.track.jsonl import METRICS
-from tests.report.example import LAYERS, write, write_example
+from gptmill.track.jsonl import METRICS, read_events
+from gptmill.track.summary import Fold
+from gptmill.track.walltime import WallTime
+from tests.report.example import LAYERS, events, write, write_example
 
 
 def step(iter: int, loss: float, seconds: float = 0.5) -> StepDone:
@@ -91,6 +95,23 @@ def test_axes_add_up_tokens_seconds_and_flop_and_leave_out_what_compiling_took(t
     assert axes["tokens"].tolist() == [1024 * n for n in range(1, 51)]
     assert axes["flops"][-1] == 50 * 1024 * log.plan["flops_per_token"]
     assert list(log.update_ratios.looks[-1][1]) == LAYERS and log.frozen == ["wpe.weight"]
+
+
+def test_many_steps_at_a_time_add_up_to_what_the_runs_own_summary_says_of_them_one_by_one(tmp_path):
+    found = events(500, 1.4, random.Random(0))
+    write(tmp_path, *found[:300], *found[301:400])  # a lost record
+    again = [event for event in found if event.iter > 250]
+    write(tmp_path, RunStarted(250, 500, 1024), *again, EvalDone(500, 9.0, 9.0, False, 0.1))
+    log, fold, wall = read_run(tmp_path), Fold(), WallTime()
+    for fields in read_events(tmp_path):
+        fold.add(fields)
+        wall.add(fields)
+    assert len(list(in_batches(read_events(tmp_path)))) < 100, "steps do come together"
+    assert log.steps.useful_seconds() == pytest.approx(fold.seconds)
+    assert log.steps.median_speed() == pytest.approx(fold.tokens_per_second)
+    assert log.steps.median_mfu() == pytest.approx(fold.mfu)
+    assert (log.best_val_loss, log.steps.last_iter) == (fold.best_val_loss, fold.iters)
+    assert log.wall.seconds == pytest.approx(wall.seconds) and log.wall.split() == pytest.approx(wall.split())
 
 
 def test_a_lost_record_counts_as_the_step_after_it(tmp_path):

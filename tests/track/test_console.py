@@ -7,7 +7,9 @@ import unicodedata
 import pytest
 
 from gptmill.events import Alarm, CheckpointSaved, EvalDone, Notice, RunDone, RunStarted, StepDone
-from gptmill.track.console import STYLES, ConsoleRecorder, bar, printable
+from gptmill.track.console import STYLES, ConsoleRecorder, printable
+from gptmill.track.full_style import amount
+from gptmill.track.pace import bar
 from tests.train.small import small_plan
 
 
@@ -169,7 +171,16 @@ def test_a_block_says_why_there_is_no_mfu_and_leaves_out_what_is_not_known():
     text = "\n".join(block(Screen(terminal=False), StepDone(3, 4.2, 6e-4, 1.0, 64, 0.5, mfu=unknown)))
     assert "MFU: (warming up...)" in text and "Memory" not in text and "nan" not in text.lower()
     nowhere = {**unknown, "hardware_peak_tflops": None}
-    assert "Peak: not published" in "\n".join(block(Screen(terminal=False), StepDone(3, 4.2, 6e-4, 1.0, 64, 0.5, mfu=nowhere)))  # fmt: skip
+    lines = block(Screen(terminal=False), StepDone(3, 4.2, 6e-4, 1.0, 64, 0.00537, mfu=nowhere))
+    assert "Achieved: 781.9 TF" in lines and not [line for line in lines if "MFU" in line or "Peak" in line]
+    assert lines[-lines[::-1].index("-" * 80) - 2] == "Iter      3 | Loss: 4.2000 | Time: 5.37ms | LR: 6.00e-04"
+
+
+@pytest.mark.parametrize(
+    ("flop", "words"), [(2496e12, "2496 T"), (854_654_976, "0.8547 G"), (20_000_000, "20 M"), (6_144, "6.144 k")]
+)
+def test_an_amount_has_the_unit_that_fits_it(flop, words):
+    assert amount(flop) == words
 
 
 def test_the_line_says_mfu_where_it_is_known(monkeypatch):

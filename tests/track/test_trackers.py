@@ -80,10 +80,10 @@ def test_a_tracker_gets_every_event_as_metrics_jsonl_has_it(outbox: Open, tmp_pa
 @pytest.mark.parametrize(
     ("tracker", "says"),
     [
-        (fake_trackers.RefusesToStart, "Fake: off: ConnectionError: no route to host"),
-        (fake_trackers.RefusesLines, "Fake: off: ValueError: no step_done"),
-        (fake_trackers.RefusesToEnd, "Fake: off: OSError: disk full"),
-        (fake_trackers.Exits, "Fake: off: SystemExit: 0"),
+        (fake_trackers.RefusesToStart, "Fake: off: no route to host"),
+        (fake_trackers.RefusesLines, "Fake: off: no step_done"),
+        (fake_trackers.RefusesToEnd, "Fake: off: disk full"),
+        (fake_trackers.Exits, "Fake: off: it ended by itself"),
         (fake_trackers.Crashes, "Fake: off: its process ended; training goes on without it"),
     ],
 )

@@ -14,6 +14,18 @@ function coloured(value, key) {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, coloured(item, name)]));
 }
 
+function height(rows) {
+  return Math.max(180, Math.min(1600, 80 + 15 * rows));
+}
+
+// Rows as an axis names them: every second, third, ... where they are thin, and on a narrow page the end of each name.
+function rowNames(figure) {
+  const every = Math.ceil((12 * figure.rows) / (height(figure.rows) - 80));
+  const names = figure.data[0].y.filter((_, n) => n % every === 0);
+  const short = (name) => { const part = name.replace(/^blocks\.|\.weight$/g, ""); return part.length > 24 ? `…${part.slice(-23)}` : part; };
+  return { showgrid: false, tickmode: "array", tickvals: names, ticktext: narrow() ? names.map(short) : names, tickfont: { size: narrow() ? 9 : 10 } };
+}
+
 function layout(name) {
   const figure = figures[name], given = figure.layout, axis = figure.axes && figure.axes[chosen[name]];
   const lines = { gridcolor: "--grid", zerolinecolor: "--grid", linecolor: "--soft", automargin: true, exponentformat: "B", separatethousands: true };
@@ -27,7 +39,7 @@ function layout(name) {
     legend: { orientation: "h", x: 0, y: 1.0, yanchor: "bottom", font: { color: "--ink" }, bgcolor: "rgba(0,0,0,0)" },
     hoverlabel: { align: "left" },
     xaxis: { ...lines, showgrid: false, zeroline: false, ticks: "outside", tickcolor: "--soft", ...(rows ? {} : { rangemode: "tozero" }), ...given.xaxis, ...(axis ? { title: { text: axis.title } } : {}), nticks: narrow() ? 5 : 9 },
-    yaxis: { ...lines, showline: false, nticks: 6, ...given.yaxis, ...(rows ? { showgrid: false, nticks: 0, dtick: 1, showticklabels: !narrow(), tickfont: { size: 10 } } : {}) },
+    yaxis: { ...lines, showline: false, nticks: 6, ...given.yaxis, ...(rows ? rowNames(figure) : {}) },
   }, "");
 }
 
@@ -35,14 +47,16 @@ function traces(name) {
   const figure = figures[name], axis = figure.axes && figure.axes[chosen[name]];
   return figure.data.map((trace, n) => {
     const drawn = coloured(axis ? { ...trace, x: axis.x[n] } : trace, "");
-    if (drawn.colorbar) Object.assign(drawn.colorbar, { thickness: 10, outlinewidth: 0, len: 1, title: { ...drawn.colorbar.title, side: "right" } });
+    const lying = { orientation: "h", x: 0.5, xanchor: "center", y: 1, yanchor: "bottom" };
+    if (drawn.colorbar) Object.assign(drawn.colorbar, { thickness: 10, outlinewidth: 0, len: 1, title: { ...drawn.colorbar.title, side: narrow() ? "top" : "right" } }, narrow() ? lying : {});
     return drawn;
   });
 }
 
 function draw(name) {
   const at = document.getElementById(`chart-${name}`);
-  if (figures[name].rows) at.style.height = `${Math.max(180, Math.min(900, 80 + 15 * figures[name].rows))}px`;
+  if (figures[name].rows) at.style.height = `${height(figures[name].rows)}px`;
+  else at.style.height = `calc(var(--height) + ${20 * Math.max(0, Math.ceil((110 * figures[name].data.length) / window.innerWidth) - 2)}px)`; // of many names
   return Plotly.react(at, traces(name), layout(name), { displayModeBar: false, responsive: true });
 }
 
