@@ -27,7 +27,7 @@ def conclude(result: dict[str, Any], signal: int | None, *, json: bool) -> int:
     if json:
         print(json_format.dumps(result, allow_nan=False))
     if signal is not None:
-        say(standing(result))
+        say(standing(result["run_dir"]))
     elif not json:
         say(closing(result))
     return 128 + signal if signal else 0
@@ -61,9 +61,8 @@ def closing(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def standing(result: dict[str, Any]) -> str:
-    """A few lines about a run that a signal ended: where it is, how it looks, what to type to go on."""
-    run_dir = result["run_dir"]
+def standing(run_dir: str | Path) -> str:
+    """A few lines about a run that was stopped: where it is, how it looks, what to type to go on."""
     report = [f"report     {run_dir}/{PAGE}"] if Path(run_dir, PAGE).exists() else []
     go_on = f"go on      gptmill train --resume {shlex.quote(f'--out_dir={run_dir}')}"
     return "\n".join([f"run folder {run_dir}", *report, go_on])

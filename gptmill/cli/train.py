@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gptmill.cli.closing import conclude
+from gptmill.cli.closing import conclude, standing
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
@@ -25,6 +25,7 @@ from gptmill.cli.say import say
 from gptmill.cli.trackers import require_trackers, trackers
 from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
+from gptmill.errors import Diverged
 from gptmill.parallel.launch import Place, find_place, joined, tell
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
@@ -101,6 +102,9 @@ def carry_out(
                 result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
             else:
                 result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
+    except Diverged:
+        say(standing(run_dir.path))
+        raise
     finally:
         run_dir.release()
     return conclude(result, signal, json=json)

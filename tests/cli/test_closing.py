@@ -31,11 +31,11 @@ def test_no_line_of_a_run_that_took_days_is_wider_than_80_columns(tmp_path: Path
 def test_a_stopped_run_names_its_folder_its_page_and_a_command_that_goes_on_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "a run's"
     folder.mkdir()
-    assert "report" not in standing({"run_dir": str(folder)}), "no page, no line"
+    assert "report" not in standing(folder), "no page, no line"
     (folder / "report.html").touch()
     keys = {"out_dir": {"value": str(folder), "origin": "--out_dir"}}
     (folder / "config.json").write_text(json.dumps({"format": "gptmill-run", "keys": keys}))
-    where, report, go_on = standing({"run_dir": str(folder)}).splitlines()
+    where, report, go_on = standing(folder).splitlines()
     assert (where, report) == (f"run folder {folder}", f"report     {folder}/report.html")
     gptmill, train, *words = shlex.split(go_on.removeprefix("go on"))
     assert (gptmill, train) == ("gptmill", "train")
