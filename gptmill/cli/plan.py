@@ -21,6 +21,7 @@ from gptmill.optim.schedules import wsd_decay_start
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.plan import make_plan, plan_json
+from gptmill.plan.scaling import in_words
 from gptmill.plan.types import Advice, DataFacts, Plan
 from gptmill.shapes import ModelShape
 from gptmill.units import count, flops, size
@@ -191,7 +192,7 @@ def _groups(s: ModelShape) -> str:
 
 
 def _rate(p: Plan) -> str:
-    warmup = f"up to {p.learning_rate:g} in {p.warmup_iters:,} steps" if p.warmup_iters else f"{p.learning_rate:g}"
+    warmup = f"up to {in_words(p)} in {p.warmup_iters:,} steps" if p.warmup_iters else in_words(p)
     if p.schedule == "constant":
         return f"{p.optimizer}: {warmup}, then constant"
     if p.schedule == "wsd":

@@ -28,7 +28,6 @@ class Later:
 KEYS: dict[str, Later] = {
     "reinitialize_weights": Later("loading pretrained weights", ON),
     "auto_batch_size": Later("choosing the batch size automatically"),
-    "lr_scaling": Later("scaling the learning rate with the batch", NOTHING),
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
     "pruning_method": Later("pruning", NOTHING),
@@ -45,7 +44,6 @@ OPTIONS: frozenset[str] = frozenset(
     [
         "max_batch_size",
         "target_memory_utilization",
-        "reference_batch_size",
         "penalty_top_k",
         "top_k",
         "target_sparsity",

@@ -17,7 +17,7 @@ IMPOSSIBLE = (
 NEEDS_FLAG = (
     *("dropout", "sampling", "seed"),
     *("batch_size", "gradient_accumulation_steps", "effective_batch_size"),
-    *("learning_rate", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
+    *("learning_rate", "lr_scaling", "reference_batch_size", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
     *("schedule", "warmup_iters", "lr_decay_iters", "min_lr", "min_lr_ratio", "decay_fraction", "decay_lr"),
     *("on_spike", "on_nonfinite"),
 )

@@ -57,6 +57,18 @@ CASES = {
     "rate_far_above_usual": Case(
         "learning_rate", {"learning_rate": 0.1}, {"learning_rate": 0.01}, "learning_rate=1e-3"
     ),
+    "reference_without_scaling": Case(
+        "reference_batch_size",
+        {"reference_batch_size": 32},
+        {"reference_batch_size": 32, "lr_scaling": "linear"},
+        "lr_scaling=sqrt",
+    ),
+    "linear_scaling_with_adam": Case(
+        "lr_scaling",
+        {"reference_batch_size": 32, "lr_scaling": "linear"},
+        {"reference_batch_size": 32, "lr_scaling": "sqrt"},
+        "lr_scaling=sqrt",
+    ),
     "clipping_off": Case("grad_clip", {"grad_clip": 0}, {"grad_clip": 0.5}, "grad_clip=1.0"),
     # 124,373,760 parameters and 491,520 tokens a step: one token each after 253.04 steps, 20 after 5,060.8
     "few_tokens_per_parameter": Case(
