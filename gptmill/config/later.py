@@ -34,8 +34,6 @@ KEYS: dict[str, Later] = {
     "strategy": Later("training on several devices", ("none", "auto")),
     "use_zero1": Later("ZeRO-1 optimizer sharding"),
     "use_fsdp": Later("FSDP sharding"),
-    "activation_checkpointing": Later("activation checkpointing"),
-    "fsdp_activation_checkpointing": Later("activation checkpointing"),
     "use_fp8": Later("fp8 training"),
 }
 

@@ -156,6 +156,9 @@ class Config(BaseModel):
     device: str = key("system", "auto", "auto, cpu, cuda, cuda:N, mps")
     dtype: Dtype = key("system", "auto", "auto = bfloat16 where the hardware gains from it, else float32")
     compile: bool | Literal["auto"] = key("system", "auto", "torch.compile; auto = on CUDA")
+    activation_checkpointing: bool = key(
+        "system", False, "backward computes each block again instead of holding it: less memory, a third more work"
+    )
     deterministic: bool = key("system", False, "deterministic kernels on CUDA (slower; a CPU run always is)")
     matmul_precision: Precision = key("system", "high", "float32 matmuls on CUDA: high = TF32")
 

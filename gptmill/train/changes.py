@@ -22,7 +22,10 @@ NEEDS_FLAG = (
     *("on_spike", "on_nonfinite"),
 )
 # The same run, rounded differently; a checkpoint records them and a difference is said.
-ROUNDING = ("attention_backend", "device", "dtype", "compile", "deterministic", "matmul_precision")
+ROUNDING = (
+    *("attention_backend", "activation_checkpointing", "device", "dtype", "compile", "deterministic"),
+    "matmul_precision",
+)
 # How long it goes on, how often it looks up, where it finds things.
 FREE = (
     *("preset", "data_dir", "init_from", "out_dir", "max_iters", "epochs", "max_tokens"),

@@ -1,0 +1,300 @@
+"""The network's forward pass with sizes in place of numbers: the operations of gptmill/model/, in their order.
+
+Legend: B batch, T block_size, C width, K width of all keys, H heads, D head width, F hidden width, V vocabulary, N = B x T.
+What an operation holds for backward follows PyTorch's derivatives.yaml; tests hold the sums against its allocator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gptmill.plan.memory.tape import Storage, Tape, Value, Weight
+from gptmill.shapes import ModelShape
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the network runs in.
+
+    Args:
+        batch: sequences at a time.
+        width: bytes of a number in matmuls and in the residual stream: 2 under autocast.
+        device: 'cpu', 'cuda' or 'mps'.
+    """
+
+    shape: ModelShape
+    batch: int
+    width: int
+    device: str
+
+    @property
+    def rows(self) -> int:
+        return self.batch * self.shape.block_size
+
+    @property
+    def exact(self) -> int:
+        """Bytes of a number in norms and softmax: CUDA's autocast runs them in float32, the CPU's leaves them be."""
+        return 4 if self.device == "cuda" else self.width
+
+    @property
+    def scores(self) -> int:
+        """Numbers in B x H x T x T."""
+        return self.rows * self.shape.n_head * self.shape.block_size
+
+    def activation(self, columns: int) -> int:
+        """Bytes of B x T x columns."""
+        return self.rows * columns * self.width
+
+
+def cast(tape: Tape, x: Value, width: int, to: int) -> Value:
+    """x, whose numbers are ``width`` bytes wide, in another precision; a view where it is the same."""
+    return tape.view(x) if width == to else tape.op(x.size // width * to, x)
+
+
+def linear(tape: Tape, x: Value, s: Setting, columns: int, to: int, width: int | None = None) -> Value:
+    """A matmul from ``columns`` to ``to``; autocast casts its input where that is wider. Holds what it read."""
+    read = cast(tape, x, width or s.width, s.width)
+    numbers = columns * to + (to if s.shape.bias else 0)
+    out = tape.op(s.activation(to), read, saves=[read], weight=Weight(numbers, s.width))
+    read.drop()
+    return out
+
+
+def layernorm(tape: Tape, x: Value, s: Setting, columns: int) -> Value:
+    """Holds its input, and a mean and a deviation of each row."""
+    rows = x.size // (columns * s.width)
+    read = cast(tape, x, s.width, s.exact)
+    out = tape.op(read.size, read, saves=[read, 8 * rows], weight=Weight(2 * columns))
+    read.drop()
+    return out
+
+
+def rmsnorm(tape: Tape, x: Value, s: Setting, columns: int) -> Value:
+    """One kernel on CUDA; elsewhere PyTorch composes it of float32 operations and holds the input and its quotient."""
+    rows = x.size // (columns * s.width)
+    if s.device == "cuda":
+        read = cast(tape, x, s.width, s.exact)
+        out = tape.op(read.size, read, saves=[read, 4 * rows], weight=Weight(columns))
+    else:
+        read = cast(tape, x, s.width, 4)
+        during = read.size if s.width < 4 else 0
+        back = 2 * read.size
+        out = tape.op(x.size, read, saves=[read, read.size, 8 * rows], weight=Weight(columns), during=during, back=back)
+    read.drop()
+    return out
+
+
+NORMS: dict[str, Callable[[Tape, Value, Setting, int], Value]] = {
+    "layernorm": layernorm,
+    "layernorm_nobias": layernorm,
+    "rmsnorm": rmsnorm,
+}
+
+
+def dropout(tape: Tape, x: Value, s: Setting, width: int) -> Value:
+    """KeyedDropout: an int32 is hashed for each number; the scale that they are multiplied by is held."""
+    if not s.shape.dropout:
+        return x
+    numbers = x.size // width
+    index = 4 * numbers // s.batch
+    tape.pulse(8 * numbers + index)  # bits and their shifted copy
+    out = tape.op(x.size, x, saves=[x.size], during=x.size + 5 * numbers + index)  # scale, bits, what is kept
+    x.drop()
+    return out
+
+
+def rotate(tape: Tape, x: Value, s: Setting) -> Value:
+    """Rotary positions: halves are multiplied by cosines and sines, then put together in a new block."""
+    cosines = s.shape.block_size * s.shape.head_dim * s.width  # and sines, cast for each layer
+    kept = [cosines] if s.width < 4 else []
+    return tape.op(x.size, x, saves=kept, during=x.size, back=x.size)
+
+
+def by_heads(shape: ModelShape) -> bool:
+    """Whether queries and keys are made anew, in one piece; else they are columns of the matmul's result."""
+    return shape.position_encoding == "rope" or shape.qk_norm
+
+
+def sdpa(tape: Tape, q: Value, k: Value, v: Value, s: Setting) -> Value:
+    """Fused attention holds what it read, its result, and a logarithm for each row of scores.
+
+    Its result lies as the queries lie: where those are in one piece, by heads, it is copied to lie by tokens.
+    """
+    logarithms = 4 * s.rows * s.shape.n_head
+    mixed = tape.op(q.size, q, k, v, saves=[q, k, v, logarithms], saves_result=True)
+    return _replaced(mixed, tape.op(q.size, mixed)) if by_heads(s.shape) else mixed
+
+
+def manual(tape: Tape, q: Value, k: Value, v: Value, s: Setting) -> Value:
+    """The textbook formula, every T x T matrix in memory."""
+    in_one_piece = by_heads(s.shape) or s.batch == 1
+    divided = tape.op(q.size, q)
+    if not in_one_piece:  # a view of queries, keys and values side by side is copied for the batched matmul
+        divided, k = _replaced(divided, tape.op(q.size, divided)), tape.op(k.size, k)
+    size = s.scores * s.width
+    scores = tape.op(size, divided, k, saves=[divided, k])
+    divided.drop()
+    if not in_one_piece:
+        k.drop()
+    biased = tape.alias(tape.new(size), scores)
+    scores.drop()
+    wide = s.scores * s.exact
+    weights = tape.op(wide, biased, saves_result=True, during=wide - size)
+    weights = cast_down(tape, dropout(tape, weights, s, s.exact), s)
+    if s.batch > 1:
+        v = tape.op(v.size, v)
+    mixed = tape.op(q.size, weights, v, saves=[weights, v])
+    for value in (weights, biased, *([v] if s.batch > 1 else [])):
+        value.drop()
+    return _replaced(mixed, tape.op(q.size, mixed))
+
+
+def cast_down(tape: Tape, x: Value, s: Setting) -> Value:
+    """What CUDA's autocast made wide, in the matmuls' precision again."""
+    return x if s.exact == s.width else _replaced(x, tape.op(x.size // s.exact * s.width, x))
+
+
+ATTENTION: dict[str, Callable[[Tape, Value, Value, Value, Setting], Value]] = {"sdpa": sdpa, "manual": manual}
+
+
+def attention(tape: Tape, x: Value, s: Setting, width: int) -> Value:
+    """From what the sublayer reads, numbers of ``width`` bytes, to what it adds to the stream."""
+    shape = s.shape
+    C, K = shape.n_embd, shape.kv_dim
+    qkv = linear(tape, x, s, C, C + 2 * K, width)
+    q, k, v = tape.split(qkv, [s.activation(columns) for columns in (C, K, K)])
+    qkv.drop()
+    if shape.qk_norm:
+        norm = NORMS[shape.normalization]
+        q, k = (_replaced(part, cast_down(tape, norm(tape, part, s, shape.head_dim), s)) for part in (q, k))
+    if shape.position_encoding == "rope":
+        q, k = _replaced(q, rotate(tape, q, s)), _replaced(k, rotate(tape, k, s))
+    mixed = ATTENTION[shape.attention_backend](tape, q, k, v, s)
+    out = linear(tape, mixed, s, C, C)
+    for value in (mixed, q, k, v):
+        value.drop()
+    return out
+
+
+def standard(tape: Tape, x: Value, s: Setting, width: int) -> Value:
+    """Widen, bend, narrow: the activation holds what it read, relu what it made, which the next matmul holds as well."""
+    C, F = s.shape.n_embd, s.shape.ffn_dim
+    wide = linear(tape, x, s, C, F, width)
+    relu = s.shape.activation == "relu"
+    bent = tape.op(wide.size, wide, saves=[] if relu else [wide], saves_result=relu)
+    wide.drop()
+    out = linear(tape, bent, s, F, C)
+    bent.drop()
+    return out
+
+
+def swiglu(tape: Tape, x: Value, s: Setting, width: int) -> Value:
+    """Gate and way up are two views of one matmul's result; their product is held by the matmul that reads it."""
+    C, F = s.shape.n_embd, s.shape.ffn_dim
+    both = linear(tape, x, s, C, 2 * F, width)
+    gate, up = tape.split(both, [both.size // 2] * 2)
+    both.drop()
+    bent = tape.op(gate.size, gate, saves=[gate])
+    product = tape.op(gate.size, bent, up, saves=[bent, up])
+    bent.drop()
+    out = linear(tape, product, s, F, C)
+    for value in (product, gate, up):
+        value.drop()
+    return out
+
+
+FEEDFORWARDS: dict[str, Callable[[Tape, Value, Setting, int], Value]] = {"standard": standard, "swiglu": swiglu}
+
+
+def block(tape: Tape, x: Value, s: Setting) -> Value:
+    """Attention, then a feed-forward layer, each added to the stream."""
+    norm, feed_forward = NORMS[s.shape.normalization], FEEDFORWARDS[s.shape.ffn_type]
+    callers = x.storage.hold()
+    for sublayer in (attention, feed_forward):
+        if s.shape.norm_position == "pre":
+            read = norm(tape, x, s, s.shape.n_embd)
+            made = dropout(tape, sublayer(tape, read, s, s.exact), s, s.width)
+            read.drop()
+            x = _replaced(x, tape.add(x, made))
+            made.drop()
+        else:
+            made = dropout(tape, sublayer(tape, x, s, s.width), s, s.width)
+            total = tape.add(x, made)
+            made.drop()
+            x = _replaced(x, cast_down(tape, norm(tape, total, s, s.shape.n_embd), s))
+            total.drop()
+    callers.release()
+    return x
+
+
+def embeddings(tape: Tape, s: Setting) -> Value:
+    """The stream as the first block reads it: float32 until the cast to the matmuls' precision."""
+    shape = s.shape
+    size = s.rows * shape.n_embd * 4
+    head = Weight(shape.vocab_size * shape.n_embd)
+    x = tape.tied(size, head) if shape.weight_tying else tape.op(size, weight=head)
+    if shape.position_encoding == "learned_absolute":
+        table = Weight(shape.block_size * shape.n_embd)
+        x = _replaced(x, tape.op(size, x, weight=table))
+    elif shape.position_encoding == "sinusoidal":
+        x = _replaced(x, tape.op(size, x, during=size))
+    x = dropout(tape, x, s, 4)
+    return _replaced(x, cast(tape, x, 4, s.width))
+
+
+def _replaced(old: Value, new: Value) -> Value:
+    """A variable is bound to another value."""
+    old.drop()
+    return new
+
+
+# model/loss.py's; a test holds them equal
+CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**27}
+
+
+def loss(tape: Tape, x: Value, s: Setting) -> None:
+    """The chunked vocabulary loss: the head's gradients are made on the way forward, beside one chunk of logits.
+
+    A chunk's probabilities, and their copy in the matmuls' precision, are still there when the next one's are made.
+    """
+    head, narrowed = s.shape.vocab_size * s.shape.n_embd, s.width < 4
+    rows = max(1, CHUNK_ELEMENTS.get(s.device, 2**24) // s.shape.vocab_size)
+    numbers = min(rows, s.rows) * s.shape.vocab_size
+    x.grad = Storage(tape, x.size)
+    copy = Storage(tape, head * s.width if narrowed else 0)
+    narrow = numbers * s.width if narrowed else 0  # logits as the matmul makes them; later their gradient
+    fresh, left = narrow + 8 * numbers, narrow + 4 * numbers  # with logits and their logarithms in float32; the latter
+
+    def moment(size: int) -> None:
+        tape.logits = size
+        tape.pulse(size)
+
+    moment(fresh)
+    moment(left + (head * (s.width + 4) if narrowed else 4 * head))
+    tape.gradients += 4 * head
+    tape.grow(4 * head)
+    if rows < s.rows:
+        moment(left + max(fresh, head * s.width))
+    tape.logits = 0
+    copy.release()
+    x.drop()
+    tape.leave_autocast()
+    if tape.accumulated and not s.shape.weight_tying:
+        tape.forget(4 * head)
+
+
+def play(s: Setting, accumulated: bool) -> Tape:
+    """One micro-step, forward and backward."""
+    tape = Tape(accumulated)
+    x = embeddings(tape, s)
+    for _ in range(s.shape.n_layer):
+        x = (
+            _replaced(x, tape.recomputed(lambda x: block(tape, x, s), x))
+            if s.shape.activation_checkpointing
+            else block(tape, x, s)
+        )
+    x = _replaced(x, NORMS[s.shape.normalization](tape, x, s, s.shape.n_embd))
+    loss(tape, x, s)
+    tape.backward()
+    return tape
