@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gptmill.cli.plan import Flag, prepared_data, sentence
+from gptmill.cli.plan import Flag, prepared_data
+from gptmill.cli.plan_page import sentence
 from gptmill.cli.resuming import load_run
 from gptmill.cli.savechart import check_target, save_chart
 from gptmill.cli.say import say

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from gptmill.cli.plan import WIDTH, show
+from gptmill.cli.plan_page import WIDTH, show
 from gptmill.config.schema import Config
+from gptmill.plan.outlook import outlook
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Machine, Plan
 
@@ -24,7 +25,7 @@ def page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "200")
 
     def render(settled: Plan, *argv: str) -> str:
-        show(settled, list(argv))
+        show(settled, outlook(settled), list(argv))
         return capsys.readouterr().out
 
     return render

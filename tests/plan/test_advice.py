@@ -7,9 +7,12 @@ import pytest
 
 from gptmill.config.schema import Config
 from gptmill.plan.advice import ADVICE, Situation
+from gptmill.plan.devices import find_device, machine_of
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import Advice, DataFacts, Machine
 from tests.plan.facts import AMPERE, CPU, CPU_BF16, data
+
+GEFORCE = machine_of(find_device("4090"))
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,45 @@ CASES = {
         {"max_iters": 100, "snapshot_interval": 101},
         {"max_iters": 100, "snapshot_interval": 100},
         "snapshot_interval=20",
+    ),
+    "does_not_fit": Case(
+        "batch_size",
+        {"batch_size": 120, "gradient_accumulation_steps": 4},
+        {"batch_size": 48, "gradient_accumulation_steps": 10},
+        "batch_size=48, gradient_accumulation_steps=10",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
+    ),
+    # half of 23.99 GiB lies between 20 and 24 sequences at a time
+    "memory_left_unused": Case(
+        "batch_size",
+        {"batch_size": 20, "gradient_accumulation_steps": 24},
+        {"batch_size": 24, "gradient_accumulation_steps": 20},
+        "batch_size=48, gradient_accumulation_steps=10",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
+    ),
+    # a batch forward is a third of a micro-step; 11 evaluations of two splits of 200: 1,466.7 beside 1,000 x 4 micro-steps
+    "evaluations_take_long": Case(
+        "eval_iters",
+        {"max_iters": 1000, "eval_interval": 100, "gradient_accumulation_steps": 4},
+        {"max_iters": 1000, "eval_interval": 100, "gradient_accumulation_steps": 5},
+        "eval_iters=60",
+    ),
+    # 97,656 windows, 480 a step: 204 steps an epoch
+    "rarely_evaluated": Case(
+        "eval_interval",
+        {"max_iters": 1000, "eval_interval": 103},
+        {"max_iters": 1000, "eval_interval": 102},
+        "eval_interval=51",
+    ),
+    "first_checkpoint_late": Case(
+        "checkpoint_minutes",
+        {"checkpoint_minutes": 0},
+        {"checkpoint_minutes": 30},
+        "checkpoint_minutes=10",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
     ),
     "activation_without_effect": Case(
         "activation",
