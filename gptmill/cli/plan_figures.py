@@ -59,9 +59,10 @@ def time_lines(plan: Plan, found: Outlook) -> list[str]:
     time = found.time
     if time is None:
         return [f"not known: nothing is published of {plan.device_name}; --probe measures it in about ten seconds"]
+    hypothetical = "if it fitted: " if found.fits is False else ""
     speed = f"{time.tokens_per_second:,.0f} tokens/s" + (f", MFU {time.mfu:.1%}" if time.mfu is not None else "")
     return [
-        f"{duration(time.seconds)} ({duration(time.shortest)} to {duration(time.longest)}), {duration(time.step)} a step",
+        f"{hypothetical}{duration(time.seconds)} ({duration(time.shortest)} to {duration(time.longest)}), {duration(time.step)} a step",
         speed + _first(time),
         ", ".join(f"{name} {duration(seconds)}" for name, seconds in time.parts.items()),
         f"{time.basis}: {time.because}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from gptmill.plan.types import Machine, Plan
 from gptmill.units import duration, size
 
 GIB = 2**30
+WIDTH = 80
 DEVICES = "{:<31}{:>8}{:>7}{:>10}{:>13}{:>10}"  # 79 wide
 BATCHES = "{:>10}{:>14}{:>9}{:>12}{:>14}{:>18}"
 
@@ -62,14 +64,14 @@ def device_table(
         name = row["device"].replace("Blackwell Workstation Edition", "Blackwell")
         most = "-" if row["batch_size"] is None else _batch(row["batch_size"])
         lines.append(DEVICES.format(name, f"{row['device_memory'] / GIB:.0f}", need, most, time, cost).rstrip())
-    lines += [
-        "",
-        "? no published run on this device: the time may be half or twice as long; --probe measures it there.",
-    ]
+    notes = ["? = no published run on this device: half to twice the time. --probe measures it there."]
     if cheapest:
-        cost, hourly = cheapest["cost_usd"], cheapest["price_usd_per_hour"]
-        whose = "" if price is not None else "listed prices: "
-        lines.append(f"Cheapest that fits ({whose}{cheapest['device']} at ${hourly:g} an hour): ${cost:,.2f}")
+        whose = "" if price is not None else ", a listed price"
+        notes.append(
+            f"Cheapest that fits: {cheapest['device']}, ${cheapest['cost_usd']:,.2f} at "
+            f"${cheapest['price_usd_per_hour']:g} an hour{whose}."
+        )
+    lines += ["", *(line for note in notes for line in textwrap.wrap(note, WIDTH))]
     return "\n".join(lines)
 
 

@@ -50,8 +50,8 @@ CALIBRATED = {  # and how many runs that rests on
     "H100 80GB HBM3": (HOPPER, 20),
     "GeForce RTX 4090": (ADA, 1),
 }
-# the same chip on another board or with other memory
-RELATED = {"A100": AMPERE, "H100": HOPPER, "H200": HOPPER, "GeForce RTX 40": ADA}
+# the same chip with other memory; all GeForce cards run 16-bit matmuls at half of what their tensor cores could
+RELATED = {"H100": HOPPER, "H200": HOPPER, "GeForce RTX": ADA}
 
 WITHIN = (0.73, 1.25)  # of the forecast's speed, on a device with published runs
 ONE_RUN = (0.65, 1.35)
@@ -126,5 +126,5 @@ def passes(shape: ModelShape) -> float:
 
 
 def _chip(name: str) -> str:
-    related = next((start for start in RELATED if name.startswith(start)), "A100")
-    return {"A100": "the A100", "GeForce RTX 40": "the RTX 4090"}.get(related, "the H100")
+    related = next((start for start in RELATED if name.startswith(start)), "")
+    return {"": "the A100", "GeForce RTX": "the RTX 4090"}.get(related, "the H100")
