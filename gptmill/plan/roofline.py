@@ -56,6 +56,7 @@ RELATED = {"H100": HOPPER, "H200": HOPPER, "GeForce RTX": ADA}
 WITHIN = (0.73, 1.25)  # of the forecast's speed, on a device with published runs
 ONE_RUN = (0.65, 1.35)
 UNKNOWN = (0.5, 1.5)  # on one without: between the worst and the best share of peak among those that have some
+EAGER = 0.5  # the slow end without compiling: nanoGPT's readme has 250 ms against 135 ms
 WAITING = 0.3  # the slow end where kernels are small
 
 
@@ -107,6 +108,9 @@ def pace_of(plan: Plan) -> Pace | None:
     if plan.dtype == "float32" or plan.shape.attention_backend != "sdpa":
         slowest = min(slowest, UNKNOWN[0])
         reasons.append("published runs are in 16 bits with fused attention")
+    if not plan.compile:
+        slowest = min(slowest, EAGER)
+        reasons.append("not compiled: nanoGPT took nearly twice as long so")
     traffic = plan.params / (row.bandwidth * 1e9)
     return Pace(
         micro_step=seconds + ACCUMULATE_BYTES * traffic,

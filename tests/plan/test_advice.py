@@ -107,18 +107,17 @@ CASES = {
     ),
     "does_not_fit": Case(
         "batch_size",
-        {"batch_size": 120, "gradient_accumulation_steps": 4},
-        {"batch_size": 48, "gradient_accumulation_steps": 10},
-        "batch_size=48, gradient_accumulation_steps=10",
+        {"batch_size": 240, "gradient_accumulation_steps": 2},
+        {"batch_size": 12, "gradient_accumulation_steps": 40},
+        "gradient_accumulation_steps=",
         machine=GEFORCE,
         right_machine=GEFORCE,
     ),
-    # half of 23.99 GiB lies between 20 and 24 sequences at a time
     "memory_left_unused": Case(
         "batch_size",
-        {"batch_size": 20, "gradient_accumulation_steps": 24},
-        {"batch_size": 24, "gradient_accumulation_steps": 20},
-        "batch_size=48, gradient_accumulation_steps=10",
+        {"batch_size": 8, "gradient_accumulation_steps": 60},
+        {"batch_size": 40, "gradient_accumulation_steps": 12},
+        "gradient_accumulation_steps=",
         machine=GEFORCE,
         right_machine=GEFORCE,
     ),
@@ -135,6 +134,17 @@ CASES = {
         {"max_iters": 1000, "eval_interval": 103},
         {"max_iters": 1000, "eval_interval": 102},
         "eval_interval=51",
+    ),
+    "checkpointing_without_need": Case(
+        "activation_checkpointing",
+        {"activation_checkpointing": True, "batch_size": 12, "gradient_accumulation_steps": 40},
+        {"activation_checkpointing": True, "batch_size": 120, "gradient_accumulation_steps": 4},
+        "activation_checkpointing=False",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
+    ),
+    "not_compiled_on_a_gpu": Case(
+        "compile", {"compile": False}, {"compile": False}, "compile=auto", machine=AMPERE, right_machine=CPU
     ),
     "first_checkpoint_late": Case(
         "checkpoint_minutes",

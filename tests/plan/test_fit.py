@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -66,11 +67,9 @@ def test_checkpointing_is_the_second_resort() -> None:
 
 def test_the_refusal_is_one_sentence_with_both_numbers_and_the_way_out() -> None:
     says = refusal(planned(batch_size=480, gradient_accumulation_steps=1))
-    assert says and says.startswith("batch_size=480: needs ")
-    assert (
-        " of 23.99 GiB on NVIDIA GeForce RTX 4090; nearest that fits: batch_size=48, gradient_accumulation_steps=10"
-        in says
-    )
+    assert says
+    way_out = r" on NVIDIA GeForce RTX 4090; nearest that fits: batch_size=\d+, gradient_accumulation_steps=\d+$"
+    assert re.search(r"^batch_size=480: needs [\d.]+ GiB of 23\.99 GiB" + way_out, says)
     assert refusal(planned()) is None
     assert "a smaller model" in (refusal(planned(n_layer=48, n_head=25, n_embd=1600)) or "")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gptmill.plan.advice.situation import ADVICE, Situation, note, warning
 from gptmill.plan.fit import fits, largest_batch, nearest_fit, needs
 from gptmill.plan.horizon import steps_for_epochs
@@ -11,6 +13,7 @@ from gptmill.plan.types import Advice
 from gptmill.units import duration, size
 
 UNUSED = 0.5  # of the device's memory
+ROOM = 0.9  # of it, to be on the safe side
 COSTLY = 0.25  # share of a run that goes into evaluations
 LATE = 3600.0  # seconds without a checkpoint
 
@@ -29,6 +32,22 @@ def does_not_fit(run: Situation) -> Advice | None:
     )
 
 
+@ADVICE.register("checkpointing_without_need")
+def checkpointing_without_need(run: Situation) -> Advice | None:
+    plan = run.plan
+    if not plan.shape.activation_checkpointing or plan.device_memory is None:
+        return None
+    without = replace(plan, shape=replace(plan.shape, activation_checkpointing=False))
+    if not fits(without, int(ROOM * plan.device_memory)):
+        return None
+    return note(
+        "activation_checkpointing",
+        f"without it a step takes {size(needs(without))} of {size(plan.device_memory)}",
+        "computing every block twice makes a step about 14% longer",
+        "activation_checkpointing=False",
+    )
+
+
 @ADVICE.register("memory_left_unused")
 def memory_left_unused(run: Situation) -> Advice | None:
     """Only where there is something to gain: on a GPU, in a step of several micro-steps."""
@@ -44,7 +63,7 @@ def memory_left_unused(run: Situation) -> Advice | None:
     if needs(plan) > UNUSED * plan.device_memory:
         return None
     share = plan.effective_batch_size // plan.world_size
-    most = min(share, largest_batch(plan, int(0.9 * plan.device_memory)))
+    most = min(share, largest_batch(plan, int(ROOM * plan.device_memory)))
     batch = next(b for b in range(most, 0, -1) if share % b == 0)
     if batch < 2 * plan.batch_size:
         return None
