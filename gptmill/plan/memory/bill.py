@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from gptmill.plan.flops import params
 from gptmill.plan.memory.around import context_of, host_of, overhead_of
-from gptmill.plan.memory.network import Setting, play
+from gptmill.plan.memory.network import play
+from gptmill.plan.memory.setting import Setting
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
@@ -72,7 +73,8 @@ def memory_of(plan: Plan, strategy: str = "ddp") -> Memory:
 
     Source: Rajbhandari et al. 2020, ZeRO, arXiv:1910.02054, section 5, with float32 weights and gradients.
     """
-    s = Setting(plan.shape, plan.batch_size, 4 if plan.dtype == "float32" else 2, plan.device.split(":")[0])
+    width, device = 4 if plan.dtype == "float32" else 2, plan.device.split(":")[0]
+    s = Setting(plan.shape, plan.batch_size, width, device, plan.compile)
     accumulated = plan.micro_steps > 1
     peak, made, logits = micro_step(s, accumulated)
     states, weights, gathered = STATES[plan.optimizer] * plan.params, 4 * plan.params, 0
@@ -82,7 +84,7 @@ def memory_of(plan: Plan, strategy: str = "ddp") -> Memory:
         # two units at a time: the one that computes and the one that is fetched meanwhile
         gathered = 2 * 4 * largest_unit(plan.shape)
         weights = -(-weights // plan.world_size)
-    gradients = weights if accumulated else min(made, weights)
+    gradients = made + (weights if accumulated else 0)
     through = gradients + peak - made + gathered
     moment = "forward and backward" if through >= weights else "update"
     if moment == "update":
@@ -95,7 +97,7 @@ def memory_of(plan: Plan, strategy: str = "ddp") -> Memory:
         optimizer=states,
         activations=through - gradients - logits,
         logits=logits,
-        overhead=overhead_of(s, tensors, plan.device_name),
+        overhead=overhead_of(s, tensors, plan),
         context=context_of(s.device),
         moment=moment,
         host=host_of(plan, s, tensors),

@@ -1,55 +1,37 @@
 """The network's forward pass with sizes in place of numbers: the operations of gptmill/model/, in their order.
 
 Legend: B batch, T block_size, C width, K width of all keys, H heads, D head width, F hidden width, V vocabulary, N = B x T.
-What an operation holds for backward follows PyTorch's derivatives.yaml; tests hold the sums against its allocator.
+What an operation holds for backward follows PyTorch's derivatives.yaml; tests hold the sums against its allocator. What a
+compiled one holds is what torch's partitioner saves of the same network: what is cheap to make again is not held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from gptmill.plan.memory.tape import Storage, Tape, Value, Weight
+from gptmill.plan.memory.head import loss
+from gptmill.plan.memory.heap import Heap
+from gptmill.plan.memory.setting import Setting
+from gptmill.plan.memory.tape import Tape, Value, Weight
 from gptmill.shapes import ModelShape
 
-
-@dataclass(frozen=True)
-class Setting:
-    """What the network runs in.
-
-    Args:
-        batch: sequences at a time.
-        width: bytes of a number in matmuls and in the residual stream: 2 under autocast.
-        device: 'cpu', 'cuda' or 'mps'.
-    """
-
-    shape: ModelShape
-    batch: int
-    width: int
-    device: str
-
-    @property
-    def rows(self) -> int:
-        return self.batch * self.shape.block_size
-
-    @property
-    def exact(self) -> int:
-        """Bytes of a number in norms and softmax: CUDA's autocast runs them in float32, the CPU's leaves them be."""
-        return 4 if self.device == "cuda" else self.width
-
-    @property
-    def scores(self) -> int:
-        """Numbers in B x H x T x T."""
-        return self.rows * self.shape.n_head * self.shape.block_size
-
-    def activation(self, columns: int) -> int:
-        """Bytes of B x T x columns."""
-        return self.rows * columns * self.width
+Sublayer = Callable[[Tape, Value, Setting, int], Value]
 
 
 def cast(tape: Tape, x: Value, width: int, to: int) -> Value:
     """x, whose numbers are ``width`` bytes wide, in another precision; a view where it is the same."""
     return tape.view(x) if width == to else tape.op(x.size // width * to, x)
+
+
+def cast_down(tape: Tape, x: Value, s: Setting) -> Value:
+    """What CUDA's autocast made wide, in the matmuls' precision again."""
+    return x if s.exact == s.width else replaced(x, tape.op(x.size // s.exact * s.width, x))
+
+
+def replaced(old: Value, new: Value) -> Value:
+    """A variable is bound to another value."""
+    old.drop()
+    return new
 
 
 def linear(tape: Tape, x: Value, s: Setting, columns: int, to: int, width: int | None = None) -> Value:
@@ -73,42 +55,43 @@ def layernorm(tape: Tape, x: Value, s: Setting, columns: int) -> Value:
 def rmsnorm(tape: Tape, x: Value, s: Setting, columns: int) -> Value:
     """One kernel on CUDA; elsewhere PyTorch composes it of float32 operations and holds the input and its quotient."""
     rows = x.size // (columns * s.width)
-    if s.device == "cuda":
+    if s.device == "cuda" or s.compiled:
         read = cast(tape, x, s.width, s.exact)
         out = tape.op(read.size, read, saves=[read, 4 * rows], weight=Weight(columns))
     else:
         read = cast(tape, x, s.width, 4)
-        during = read.size if s.width < 4 else 0
-        back = 2 * read.size
-        out = tape.op(x.size, read, saves=[read, read.size, 8 * rows], weight=Weight(columns), during=during, back=back)
+        wide = read.size
+        tape.pulse(wide)  # squares
+        during = [wide] if s.narrowed else []
+        saves: list[Value | int] = [read, wide, 8 * rows]
+        out = tape.op(x.size, read, saves=saves, weight=Weight(columns), during=during, back=[wide, wide])
     read.drop()
     return out
 
 
-NORMS: dict[str, Callable[[Tape, Value, Setting, int], Value]] = {
-    "layernorm": layernorm,
-    "layernorm_nobias": layernorm,
-    "rmsnorm": rmsnorm,
-}
+NORMS: dict[str, Sublayer] = {"layernorm": layernorm, "layernorm_nobias": layernorm, "rmsnorm": rmsnorm}
 
 
 def dropout(tape: Tape, x: Value, s: Setting, width: int) -> Value:
-    """KeyedDropout: an int32 is hashed for each number; the scale that they are multiplied by is held."""
+    """KeyedDropout: an int32 is hashed for each number; the scale that they are multiplied by is held.
+
+    A compiled one hashes on the way and holds a byte for each number.
+    """
     if not s.shape.dropout:
         return x
     numbers = x.size // width
-    index = 4 * numbers // s.batch
-    tape.pulse(8 * numbers + index)  # bits and their shifted copy
-    out = tape.op(x.size, x, saves=[x.size], during=x.size + 5 * numbers + index)  # scale, bits, what is kept
-    x.drop()
-    return out
+    if s.compiled:
+        return replaced(x, tape.op(x.size, x, saves=[numbers]))
+    bits, index = 4 * numbers, 4 * numbers // s.batch
+    tape.pulse(index, bits, bits)  # hashed, and shifted beside it
+    return replaced(x, tape.op(x.size, x, saves=[x.size], during=[index, bits, numbers, x.size]))
 
 
 def rotate(tape: Tape, x: Value, s: Setting) -> Value:
     """Rotary positions: halves are multiplied by cosines and sines, then put together in a new block."""
     cosines = s.shape.block_size * s.shape.head_dim * s.width  # and sines, cast for each layer
-    kept = [cosines] if s.width < 4 else []
-    return tape.op(x.size, x, saves=kept, during=x.size, back=x.size)
+    halves = [] if s.compiled else [x.size // 2, x.size // 2]
+    return tape.op(x.size, x, saves=[cosines] if s.narrowed else [], during=halves, back=halves)
 
 
 def by_heads(shape: ModelShape) -> bool:
@@ -119,11 +102,21 @@ def by_heads(shape: ModelShape) -> bool:
 def sdpa(tape: Tape, q: Value, k: Value, v: Value, s: Setting) -> Value:
     """Fused attention holds what it read, its result, and a logarithm for each row of scores.
 
-    Its result lies as the queries lie: where those are in one piece, by heads, it is copied to lie by tokens.
+    Its result lies as the queries lie: where those are in one piece, by heads, it is copied to lie by tokens. A window
+    takes a mask, and keys and values copied for each query head.
     """
+    if s.shape.dropout and s.device == "cpu":
+        return manual(tape, q, k, v, s)  # the kernel has no dropout there: PyTorch falls back to the formula
+    masked = [s.shape.block_size**2 * s.width] if s.shape.sliding_window else []
+    copies = [tape.op(q.size, part) for part in (k, v)] if masked else []
+    k, v = copies or (k, v)
     logarithms = 4 * s.rows * s.shape.n_head
-    mixed = tape.op(q.size, q, k, v, saves=[q, k, v, logarithms], saves_result=True)
-    return _replaced(mixed, tape.op(q.size, mixed)) if by_heads(s.shape) else mixed
+    # CUDA's backward sums the queries' gradients in float32, by heads, before it rounds them
+    back = [s.rows * s.shape.n_embd * 4, logarithms] if s.device == "cuda" and s.narrowed else []
+    mixed = tape.op(q.size, q, k, v, saves=[q, k, v, logarithms, *masked], saves_result=True, back=back)
+    for part in copies:
+        part.drop()
+    return replaced(mixed, tape.op(q.size, mixed)) if by_heads(s.shape) else mixed
 
 
 def manual(tape: Tape, q: Value, k: Value, v: Value, s: Setting) -> Value:
@@ -131,7 +124,7 @@ def manual(tape: Tape, q: Value, k: Value, v: Value, s: Setting) -> Value:
     in_one_piece = by_heads(s.shape) or s.batch == 1
     divided = tape.op(q.size, q)
     if not in_one_piece:  # a view of queries, keys and values side by side is copied for the batched matmul
-        divided, k = _replaced(divided, tape.op(q.size, divided)), tape.op(k.size, k)
+        divided, k = replaced(divided, tape.op(q.size, divided)), tape.op(k.size, k)
     size = s.scores * s.width
     scores = tape.op(size, divided, k, saves=[divided, k])
     divided.drop()
@@ -140,19 +133,14 @@ def manual(tape: Tape, q: Value, k: Value, v: Value, s: Setting) -> Value:
     biased = tape.alias(tape.new(size), scores)
     scores.drop()
     wide = s.scores * s.exact
-    weights = tape.op(wide, biased, saves_result=True, during=wide - size)
+    weights = tape.op(wide, biased, saves_result=True, during=[wide] if wide > size else [])
     weights = cast_down(tape, dropout(tape, weights, s, s.exact), s)
     if s.batch > 1:
         v = tape.op(v.size, v)
     mixed = tape.op(q.size, weights, v, saves=[weights, v])
     for value in (weights, biased, *([v] if s.batch > 1 else [])):
         value.drop()
-    return _replaced(mixed, tape.op(q.size, mixed))
-
-
-def cast_down(tape: Tape, x: Value, s: Setting) -> Value:
-    """What CUDA's autocast made wide, in the matmuls' precision again."""
-    return x if s.exact == s.width else _replaced(x, tape.op(x.size // s.exact * s.width, x))
+    return replaced(mixed, tape.op(q.size, mixed))
 
 
 ATTENTION: dict[str, Callable[[Tape, Value, Value, Value, Setting], Value]] = {"sdpa": sdpa, "manual": manual}
@@ -167,9 +155,9 @@ def attention(tape: Tape, x: Value, s: Setting, width: int) -> Value:
     qkv.drop()
     if shape.qk_norm:
         norm = NORMS[shape.normalization]
-        q, k = (_replaced(part, cast_down(tape, norm(tape, part, s, shape.head_dim), s)) for part in (q, k))
+        q, k = (replaced(part, cast_down(tape, norm(tape, part, s, shape.head_dim), s)) for part in (q, k))
     if shape.position_encoding == "rope":
-        q, k = _replaced(q, rotate(tape, q, s)), _replaced(k, rotate(tape, k, s))
+        q, k = replaced(q, rotate(tape, q, s)), replaced(k, rotate(tape, k, s))
     mixed = ATTENTION[shape.attention_backend](tape, q, k, v, s)
     out = linear(tape, mixed, s, C, C)
     for value in (mixed, q, k, v):
@@ -178,7 +166,7 @@ def attention(tape: Tape, x: Value, s: Setting, width: int) -> Value:
 
 
 def standard(tape: Tape, x: Value, s: Setting, width: int) -> Value:
-    """Widen, bend, narrow: the activation holds what it read, relu what it made, which the next matmul holds as well."""
+    """Widen, bend, narrow: the activation holds what it read; relu what it made, which the next matmul holds anyway."""
     C, F = s.shape.n_embd, s.shape.ffn_dim
     wide = linear(tape, x, s, C, F, width)
     relu = s.shape.activation == "relu"
@@ -196,7 +184,7 @@ def swiglu(tape: Tape, x: Value, s: Setting, width: int) -> Value:
     gate, up = tape.split(both, [both.size // 2] * 2)
     both.drop()
     bent = tape.op(gate.size, gate, saves=[gate])
-    product = tape.op(gate.size, bent, up, saves=[bent, up])
+    product = tape.op(gate.size, bent, up, saves=[up] if s.compiled else [bent, up])
     bent.drop()
     out = linear(tape, product, s, F, C)
     for value in (product, gate, up):
@@ -204,7 +192,7 @@ def swiglu(tape: Tape, x: Value, s: Setting, width: int) -> Value:
     return out
 
 
-FEEDFORWARDS: dict[str, Callable[[Tape, Value, Setting, int], Value]] = {"standard": standard, "swiglu": swiglu}
+FEEDFORWARDS: dict[str, Sublayer] = {"standard": standard, "swiglu": swiglu}
 
 
 def block(tape: Tape, x: Value, s: Setting) -> Value:
@@ -216,13 +204,13 @@ def block(tape: Tape, x: Value, s: Setting) -> Value:
             read = norm(tape, x, s, s.shape.n_embd)
             made = dropout(tape, sublayer(tape, read, s, s.exact), s, s.width)
             read.drop()
-            x = _replaced(x, tape.add(x, made))
+            x = replaced(x, tape.add(x, made))
             made.drop()
         else:
             made = dropout(tape, sublayer(tape, x, s, s.width), s, s.width)
             total = tape.add(x, made)
             made.drop()
-            x = _replaced(x, cast_down(tape, norm(tape, total, s, s.shape.n_embd), s))
+            x = replaced(x, cast_down(tape, norm(tape, total, s, s.shape.n_embd), s))
             total.drop()
     callers.release()
     return x
@@ -232,69 +220,27 @@ def embeddings(tape: Tape, s: Setting) -> Value:
     """The stream as the first block reads it: float32 until the cast to the matmuls' precision."""
     shape = s.shape
     size = s.rows * shape.n_embd * 4
-    head = Weight(shape.vocab_size * shape.n_embd)
-    x = tape.tied(size, head) if shape.weight_tying else tape.op(size, weight=head)
+    if shape.weight_tying:  # the head has made this gradient already: another is made, and added to it
+        x = tape.op(size)
+        tape.at_embedding(lambda: tape.pulse(4 * shape.vocab_size * shape.n_embd))
+    else:
+        x = tape.op(size, weight=Weight(shape.vocab_size * shape.n_embd))
     if shape.position_encoding == "learned_absolute":
-        table = Weight(shape.block_size * shape.n_embd)
-        x = _replaced(x, tape.op(size, x, weight=table))
+        x = replaced(x, tape.op(size, x, weight=Weight(shape.block_size * shape.n_embd)))
     elif shape.position_encoding == "sinusoidal":
-        x = _replaced(x, tape.op(size, x, during=size))
+        x = replaced(x, tape.op(size, x, during=[size]))
     x = dropout(tape, x, s, 4)
-    return _replaced(x, cast(tape, x, 4, s.width))
+    return replaced(x, cast(tape, x, 4, s.width))
 
 
-def _replaced(old: Value, new: Value) -> Value:
-    """A variable is bound to another value."""
-    old.drop()
-    return new
-
-
-# model/loss.py's; a test holds them equal
-CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**27}
-
-
-def loss(tape: Tape, x: Value, s: Setting) -> None:
-    """The chunked vocabulary loss: the head's gradients are made on the way forward, beside one chunk of logits.
-
-    A chunk's probabilities, and their copy in the matmuls' precision, are still there when the next one's are made.
-    """
-    head, narrowed = s.shape.vocab_size * s.shape.n_embd, s.width < 4
-    rows = max(1, CHUNK_ELEMENTS.get(s.device, 2**24) // s.shape.vocab_size)
-    numbers = min(rows, s.rows) * s.shape.vocab_size
-    x.grad = Storage(tape, x.size)
-    copy = Storage(tape, head * s.width if narrowed else 0)
-    narrow = numbers * s.width if narrowed else 0  # logits as the matmul makes them; later their gradient
-    fresh, left = narrow + 8 * numbers, narrow + 4 * numbers  # with logits and their logarithms in float32; the latter
-
-    def moment(size: int) -> None:
-        tape.logits = size
-        tape.pulse(size)
-
-    moment(fresh)
-    moment(left + (head * (s.width + 4) if narrowed else 4 * head))
-    tape.gradients += 4 * head
-    tape.grow(4 * head)
-    if rows < s.rows:
-        moment(left + max(fresh, head * s.width))
-    tape.logits = 0
-    copy.release()
-    x.drop()
-    tape.leave_autocast()
-    if tape.accumulated and not s.shape.weight_tying:
-        tape.forget(4 * head)
-
-
-def play(s: Setting, accumulated: bool) -> Tape:
+def play(s: Setting, accumulated: bool, heap: Heap | None = None) -> Tape:
     """One micro-step, forward and backward."""
-    tape = Tape(accumulated)
+    tape = Tape(accumulated, late=s.compiled, heap=heap)
     x = embeddings(tape, s)
     for _ in range(s.shape.n_layer):
-        x = (
-            _replaced(x, tape.recomputed(lambda x: block(tape, x, s), x))
-            if s.shape.activation_checkpointing
-            else block(tape, x, s)
-        )
-    x = _replaced(x, NORMS[s.shape.normalization](tape, x, s, s.shape.n_embd))
+        again = s.shape.activation_checkpointing
+        x = replaced(x, tape.recomputed(lambda x: block(tape, x, s), x)) if again else block(tape, x, s)
+    x = replaced(x, NORMS[s.shape.normalization](tape, x, s, s.shape.n_embd))
     loss(tape, x, s)
     tape.backward()
     return tape

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gptmill.plan.memory.heap import Heap
+
+GENERATOR = 5056  # bytes of a random generator's state, which torch.utils.checkpoint keeps for each call
+
 
 class Storage:
     """A block of memory, freed when its last holder lets go. A tensor and its views share one."""
@@ -16,6 +20,7 @@ class Storage:
     def __init__(self, tape: Tape, size: int) -> None:
         self.size, self.holders = size, 1
         self._tape = tape
+        self._block = tape.heap.take(size) if tape.heap else None
         tape.grow(size)
 
     def hold(self) -> Storage:
@@ -26,6 +31,8 @@ class Storage:
         self.holders -= 1
         if self.holders == 0:
             self._tape.grow(-self.size)
+            if self._tape.heap:
+                self._tape.heap.give(self._block)
 
 
 @dataclass(eq=False)
@@ -60,26 +67,32 @@ class Tape:
 
     Args:
         accumulated: gradients of earlier micro-steps are there: new ones are added to them and let go.
+        late: all of them at the end of backward, as a compiled one does, not each when it is made.
+        heap: where blocks come from, if that is to be played through as well.
     """
 
-    def __init__(self, accumulated: bool = False) -> None:
+    def __init__(self, accumulated: bool = False, late: bool = False, heap: Heap | None = None) -> None:
+        self.accumulated, self.late, self.heap = accumulated, late, heap
         self.live = self.peak = 0
         self.gradients = 0  # of weights, made in this pass; part of what is alive
-        self.logits = 0  # of the loss; part of what is alive
+        self.before_loss: int | None = None  # what is alive beside the loss, while that is computed
         self.at_peak = (0, 0)  # gradients and logits
-        self.accumulated = accumulated
+        self.kept: list[Storage] = []  # gradients that are there when the pass is over
         self._backward: list[Callable[[], None]] = []
+        self._at_embedding: list[Callable[[], None]] = []
         self._recording = True
         self._cast_weights: list[Storage] = []
 
     def grow(self, size: int) -> None:
         self.live += size
-        self.pulse(0)
+        if self.live > self.peak:
+            logits = 0 if self.before_loss is None else self.live - self.before_loss
+            self.peak, self.at_peak = self.live, (self.gradients, logits)
 
-    def pulse(self, size: int) -> None:
+    def pulse(self, *sizes: int) -> None:
         """Memory taken and given back at once."""
-        if self.live + size > self.peak:
-            self.peak, self.at_peak = self.live + size, (self.gradients, self.logits)
+        for storage in [Storage(self, size) for size in sizes if size]:
+            storage.release()
 
     def new(self, size: int) -> Value:
         return Value(Storage(self, size), size)
@@ -91,19 +104,21 @@ class Tape:
         saves: Sequence[Value | int] = (),
         saves_result: bool = False,
         weight: Weight | None = None,
-        during: int = 0,
-        back: int = 0,
+        during: Sequence[int] = (),
+        back: Sequence[int] = (),
     ) -> Value:
         """One differentiable operation with a result of ``size`` bytes; each input gets a gradient of its own size.
 
         Args:
             saves: what backward needs: values, or bytes that nothing else names.
-            during: memory beside the result while it is computed.
-            back: memory beside the inputs' gradients while those are computed.
+            during: blocks beside the result while it is computed.
+            back: blocks beside the inputs' gradients while those are computed.
         """
-        self.pulse(size + during)
-        out = self.new(size)
         copy = Storage(self, weight.numbers * weight.width) if weight and weight.width < 4 else None
+        beside = [Storage(self, block) for block in during]
+        out = self.new(size)
+        for storage in beside:
+            storage.release()
         if copy:
             self._cast_weights.append(copy)
         if not self._recording:
@@ -115,9 +130,9 @@ class Tape:
             kept.append(copy.hold())
 
         def backward() -> None:
-            made = [Storage(self, value.size) for value in inputs]
-            self.pulse(back + (weight.numbers * weight.width if weight else 0))
             fresh = Storage(self, weight.numbers * weight.width) if weight else None
+            made = [Storage(self, value.size) for value in inputs]
+            self.pulse(*back)
             for storage in kept:
                 storage.release()
             _let_go(out)
@@ -126,7 +141,7 @@ class Tape:
             for value, grad in zip(inputs, made):
                 self._add(value, grad)
 
-        self._backward.append(backward)
+        self.later(backward)
         return out
 
     def alias(self, out: Value, *inputs: Value) -> Value:
@@ -138,7 +153,7 @@ class Tape:
                 self._add(value, out.grad.hold())
             _let_go(out)
 
-        self._record(backward)
+        self.later(backward)
         return out
 
     def view(self, whole: Value) -> Value:
@@ -157,30 +172,8 @@ class Tape:
                 _let_go(part)
             self._add(whole, joined)
 
-        self._record(backward)
+        self.later(backward)
         return parts
-
-    def tied(self, size: int, weight: Weight) -> Value:
-        """What a weight makes that is read once more later: its gradient is added to the one made there."""
-        out = self.new(size)
-
-        def backward() -> None:
-            self.pulse(4 * weight.numbers)
-            _let_go(out)
-
-        if self.accumulated:
-            self.forget(4 * weight.numbers)
-        self._record(backward)
-        return out
-
-    def forget(self, gradient: int) -> None:
-        """When backward gets here, a gradient that was made earlier is added to that of earlier micro-steps."""
-
-        def backward() -> None:
-            self.gradients -= gradient
-            self.grow(-gradient)
-
-        self._record(backward)
 
     def recomputed(self, forward: Callable[[Value], Value], x: Value) -> Value:
         """What ``forward`` makes of x, keeping x alone: backward plays it once more before playing it back."""
@@ -188,6 +181,7 @@ class Tape:
         out = forward(self.view(x))
         self._recording = True
         x.storage.hold()
+        generator = Storage(self, GENERATOR)
 
         def backward() -> None:
             outer, self._backward = self._backward, []
@@ -196,12 +190,13 @@ class Tape:
             self.leave_autocast()
             result.grad, out.grad = out.grad, None
             result.drop()
-            self.backward()
+            self._play_back()
             self._backward = outer
+            generator.release()
             assert again.grad is not None
             self._add(x, again.grad)
 
-        self._record(backward)
+        self.later(backward)
         return out
 
     def leave_autocast(self) -> None:
@@ -212,23 +207,42 @@ class Tape:
 
     def backward(self) -> None:
         """Play all operations back, the last first; the result of the last has its gradient."""
+        self._play_back()
+        for step in self._at_embedding:
+            step()
+
+    @property
+    def adds(self) -> bool:
+        """Whether a new gradient of a weight is added to an old one as soon as it is made."""
+        return self.accumulated and not self.late
+
+    def _play_back(self) -> None:
         while self._backward:
             self._backward.pop()()
 
-    def _record(self, backward: Callable[[], None]) -> None:
+    def keep(self, gradient: Storage) -> None:
+        """A weight's gradient is made."""
+        if self.adds:
+            gradient.release()
+        else:
+            self.gradients += gradient.size
+            self.kept.append(gradient)
+
+    def later(self, step: Callable[[], None]) -> None:
+        """Do something when backward gets here."""
         if self._recording:
-            self._backward.append(backward)
+            self._backward.append(step)
+
+    def at_embedding(self, step: Callable[[], None]) -> None:
+        """Do something at the end of backward, in the order told."""
+        self._at_embedding.append(step)
 
     def _weigh(self, weight: Weight, fresh: Storage) -> None:
-        """A weight's gradient is cast to float32 where it is not, then kept, or added to the one that is there."""
         if weight.width < 4:
             cast = Storage(self, weight.numbers * 4)
             fresh.release()
             fresh = cast
-        if self.accumulated:
-            fresh.release()
-        else:
-            self.gradients += fresh.size
+        self.keep(fresh)
 
     def _add(self, value: Value, grad: Storage) -> None:
         if value.grad is None:
