@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from gptmill.plan.memory.heap import Heap
 from gptmill.plan.memory.network import play
-from gptmill.plan.memory.setting import Setting
+from gptmill.plan.memory.setting import Setting, with_layers
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
@@ -23,7 +23,7 @@ FIRST_STEPS = 60 * MIB
 # Measured (docs/log.md): bytes for each parameter on top of weights and moments while a checkpoint is written, and on top
 # of weights while one is read; a GPU's moments are copied to the host besides
 SAVING, LOADING = 24, 32
-STEPS, MICRO_STEPS = 3, 3  # played; later ones find the heap as these leave it
+STEPS, MICRO_STEPS, PLAYED = 3, 3, 24  # played; later steps find the heap as these leave it
 
 
 def overhead_of(s: Setting, tensors: int, plan: Plan) -> int:
@@ -42,7 +42,10 @@ def context_of(device: str) -> int:
 
 @lru_cache(maxsize=4096)
 def reach(s: Setting, micro_steps: int) -> int:
-    """How far the heap of a CPU process reaches in training [bytes]."""
+    """How far the heap of a CPU process reaches in training [bytes]; from PLAYED layers on by so much a layer."""
+    if (more := s.shape.n_layer - PLAYED) > 0:
+        deep, shallow = (reach(with_layers(s, n), micro_steps) for n in (PLAYED, PLAYED // 2))
+        return deep + more * (deep - shallow) // (PLAYED - PLAYED // 2)
     heap, model = Heap(), blocks(s.shape)
     for numbers in model:
         heap.take(4 * numbers)

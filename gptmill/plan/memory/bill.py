@@ -8,7 +8,7 @@ from functools import lru_cache
 from gptmill.plan.flops import params
 from gptmill.plan.memory.around import context_of, host_of, overhead_of
 from gptmill.plan.memory.network import play
-from gptmill.plan.memory.setting import Setting
+from gptmill.plan.memory.setting import Setting, with_layers
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
@@ -57,9 +57,7 @@ def micro_step(s: Setting, accumulated: bool) -> tuple[int, int, int]:
     if more <= 0:
         tape = play(s, accumulated)
         return tape.peak, *tape.at_peak
-    deep, deeper = (
-        micro_step(replace(s, shape=replace(s.shape, n_layer=PLAYED - less)), accumulated) for less in (1, 0)
-    )
+    deep, deeper = (micro_step(with_layers(s, n), accumulated) for n in (PLAYED - 1, PLAYED))
     peak, gradients, logits = (b + more * (b - a) for a, b in zip(deep, deeper))
     return peak, gradients, logits
 

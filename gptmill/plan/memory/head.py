@@ -13,15 +13,16 @@ def loss(tape: Tape, x: Value, s: Setting) -> None:
     """The head's gradients are made on the way forward, beside one chunk of logits; x gets its own."""
     weights = s.shape.vocab_size * s.shape.n_embd
     rows = max(1, CHUNK_ELEMENTS.get(s.device, 2**24) // s.shape.vocab_size)
-    numbers = min(rows, s.rows) * s.shape.vocab_size
+    starts = range(0, s.rows, rows)[:PLAYED]
     x.grad = Storage(tape, x.size)
     tape.before_loss = tape.live
     copy = Storage(tape, weights * s.width if s.narrowed else 0)
     left: list[Storage] = []
     head: Storage | None = None
-    for _ in range(min(-(-s.rows // rows), PLAYED)):
-        left = chunk(tape, s, numbers, left)
-        tape.pulse(numbers // s.shape.vocab_size * s.shape.n_embd * s.width)  # the chunk's share of x's gradient
+    for start in starts:
+        here = min(rows, s.rows - start)
+        left = chunk(tape, s, here * s.shape.vocab_size, left)
+        tape.pulse(here * s.shape.n_embd * s.width)  # the chunk's share of x's gradient
         if head is None:
             made = Storage(tape, weights * s.width)
             head = Storage(tape, weights * 4) if s.narrowed else made.hold()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gptmill.plan.flops import NORM_VECTORS
 from gptmill.plan.memory.head import loss
 from gptmill.plan.memory.heap import Heap
 from gptmill.plan.memory.setting import Setting
@@ -47,7 +48,8 @@ def layernorm(tape: Tape, x: Value, s: Setting, columns: int) -> Value:
     """Holds its input, and a mean and a deviation of each row."""
     rows = x.size // (columns * s.width)
     read = cast(tape, x, s.width, s.exact)
-    out = tape.op(read.size, read, saves=[read, 8 * rows], weight=Weight(2 * columns))
+    vectors = NORM_VECTORS[s.shape.normalization][s.shape.bias]
+    out = tape.op(read.size, read, saves=[read, 8 * rows], weight=Weight(vectors * columns))
     read.drop()
     return out
 
@@ -63,7 +65,7 @@ def rmsnorm(tape: Tape, x: Value, s: Setting, columns: int) -> Value:
         wide = read.size
         tape.pulse(wide)  # squares
         during = [wide] if s.narrowed else []
-        saves: list[Value | int] = [read, wide, 8 * rows]
+        saves: list[Value | int] = [read, wide, 4 * rows]
         out = tape.op(x.size, read, saves=saves, weight=Weight(columns), during=during, back=[wide, wide])
     read.drop()
     return out
@@ -87,11 +89,10 @@ def dropout(tape: Tape, x: Value, s: Setting, width: int) -> Value:
     return replaced(x, tape.op(x.size, x, saves=[x.size], during=[index, bits, numbers, x.size]))
 
 
-def rotate(tape: Tape, x: Value, s: Setting) -> Value:
-    """Rotary positions: halves are multiplied by cosines and sines, then put together in a new block."""
-    cosines = s.shape.block_size * s.shape.head_dim * s.width  # and sines, cast for each layer
+def rotate(tape: Tape, x: Value, s: Setting, table: int) -> Value:
+    """Rotary positions: halves are multiplied by a table of cosines and sines, then put together in a new block."""
     halves = [] if s.compiled else [x.size // 2, x.size // 2]
-    return tape.op(x.size, x, saves=[cosines] if s.narrowed else [], during=halves, back=halves)
+    return tape.op(x.size, x, saves=[table] if table else [], during=halves, back=halves)
 
 
 def by_heads(shape: ModelShape) -> bool:
@@ -157,7 +158,8 @@ def attention(tape: Tape, x: Value, s: Setting, width: int) -> Value:
         norm = NORMS[shape.normalization]
         q, k = (replaced(part, cast_down(tape, norm(tape, part, s, shape.head_dim), s)) for part in (q, k))
     if shape.position_encoding == "rope":
-        q, k = replaced(q, rotate(tape, q, s)), replaced(k, rotate(tape, k, s))
+        cosines = shape.block_size * shape.head_dim * s.width if s.narrowed else 0  # and sines, cast for each layer
+        q, k = (replaced(part, rotate(tape, part, s, table)) for part, table in ((q, cosines), (k, 0)))
     mixed = ATTENTION[shape.attention_backend](tape, q, k, v, s)
     out = linear(tape, mixed, s, C, C)
     for value in (mixed, q, k, v):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gptmill.shapes import ModelShape
 
@@ -44,3 +44,8 @@ class Setting:
     def activation(self, columns: int) -> int:
         """Bytes of B x T x columns."""
         return self.rows * columns * self.width
+
+
+def with_layers(s: Setting, n_layer: int) -> Setting:
+    """The same with another depth."""
+    return replace(s, shape=replace(s.shape, n_layer=n_layer))
