@@ -26,7 +26,6 @@ Value = TypeVar("Value")
 
 STEPPING, EVALUATING = 6.0, 1.5  # seconds of steps, of evaluation batches
 LONGEST_STEP = 1.5  # seconds; a micro-batch that takes longer is measured in part
-WARMUP_STEPS = 3
 BLOCKS = 3  # of steps, whose means tell how steady the machine is
 STEADIEST = 0.05  # no interval is narrower
 LARGEST_SAVE = 2**31  # bytes; a larger checkpoint is not written for a probe
@@ -73,15 +72,15 @@ def probe(plan: Plan, out_dir: str) -> tuple[Pace, Costs]:
         each = step(one, watch)[0]
         small = _one_micro_step(plan, max(1, min(plan.batch_size, int(LONGEST_STEP / each))))
     watch = Watch(small, state)
-    first = step(small, watch)[0]
-    for _ in range(WARMUP_STEPS - 1 if first < LONGEST_STEP else 0):
+    first, second = step(small, watch)[0], step(small, watch)[0]
+    if second < LONGEST_STEP:
         step(small, watch)
     seconds, micro, spread = _measure(lambda: step(small, watch))
     share = plan.batch_size / small.batch_size
 
     windows = take(0, small.batch_size)
     with StopOnSignal() as stop:
-        times = _repeat(lambda: mean_loss(state, small, forward, windows, stop), EVALUATING)
+        first_look, *times = _repeat(lambda: mean_loss(state, small, forward, windows, stop), EVALUATING)
     whole = f"{small.batch_size} x {plan.shape.block_size}" + ("" if share == 1 else f" of {plan.batch_size}")
     pace = Pace(
         micro_step=mean(micro) * share,
@@ -94,7 +93,7 @@ def probe(plan: Plan, out_dir: str) -> tuple[Pace, Costs]:
     )
     costs = Costs(
         start=start,
-        compiling=max(0.0, first - mean(seconds)) if plan.compile else 0.0,
+        compiling=max(0.0, first - mean(seconds) + first_look - mean(times)) if plan.compile else 0.0,
         checkpoint=_checkpoint_seconds(state, plan, out_dir),
     )
     return pace, costs
