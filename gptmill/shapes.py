@@ -11,11 +11,13 @@ class ModelShape:
     """The settled architecture of one GPT.
 
     Every field has a value; nothing here is None or 'auto'. Two runs with equal shapes have interchangeable weights
-    (``dropout`` and ``attention_backend`` change how they are computed, never which weights there are).
+    (``dropout``, ``attention_backend`` and ``activation_checkpointing`` change how they are computed, never which weights
+    there are).
 
     Args:
         n_kv_head: heads of keys and values, a divisor of n_head; 0 becomes n_head.
         sliding_window: tokens that each token sees, itself included; 0 = all before it.
+        activation_checkpointing: backward computes each block again instead of holding what it made.
     """
 
     n_layer: int = 12
@@ -38,6 +40,7 @@ class ModelShape:
     n_kv_head: int = 0
     qk_norm: bool = False
     sliding_window: int = 0
+    activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         if self.n_kv_head == 0:

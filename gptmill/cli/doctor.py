@@ -16,8 +16,8 @@ from cyclopts import Parameter
 from gptmill.cli.checks.base import MISSING, OK, PROBLEM, Check, Found
 from gptmill.cli.checks.catalogue import catalogue, measurements
 from gptmill.cli.checks.isolated import examine
+from gptmill.plan.devices import peak_flops
 from gptmill.plan.hardware import detect_machine
-from gptmill.plan.peaks import peak_flops
 from gptmill.plan.types import Machine
 from gptmill.units import flops
 

@@ -1,11 +1,11 @@
-"""``gptmill plan``: what a run would do, on one screen, without doing it and without torch."""
+"""``gptmill plan``: what a run would do and take, on one screen, without doing it and, but for --probe, without torch."""
 
 from __future__ import annotations
 
 import json as json_format
-import shlex
+import math
 import sys
-import textwrap
+from collections.abc import Callable
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,41 +13,55 @@ from cyclopts import Parameter
 from gptmill.cli.dataset import as_prepared, folder_of, ready_data
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.resuming import load_run
+from gptmill.config.resolve import Resolved
 from gptmill.config.schema import Config
 from gptmill.data.facts import facts_notice
 from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
-from gptmill.optim.schedules import wsd_decay_start
-from gptmill.plan.batch import sizes
+from gptmill.plan.devices import find_device, machine_of
 from gptmill.plan.hardware import detect_machine
-from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
+from gptmill.plan.outlook import Outlook, outlook
 from gptmill.plan.plan import make_plan, plan_json
-from gptmill.plan.types import Advice, DataFacts, Plan
-from gptmill.shapes import ModelShape
-from gptmill.units import count, flops, size
+from gptmill.plan.roofline import Pace
+from gptmill.plan.time import Costs
+from gptmill.plan.types import DataFacts, Machine, Plan
 
 Flag = Annotated[bool, Parameter(negative="")]
-WIDTH = 80  # columns of the page, fewer on a narrower terminal
-INDENT = " " * 10  # where the text beside a label begins
+Planner = Callable[[Machine], Plan]
 
 
 def plan(
     *argv: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    gpu: str | None = None,
     gpus: int = 1,
+    price: float | None = None,
+    kwh_price: float | None = None,
+    probe: Flag = False,
+    batches: Flag = False,
     json: Flag = False,
     breakdown: Flag = False,
     explain: Flag = False,
     overwrite: Flag = False,
     import_: Import = None,
 ) -> None:
-    """Say what `gptmill train` with the same arguments would do, and run nothing.
+    """Say what `gptmill train` with the same arguments would do and take, and run nothing.
 
     Parameters
     ----------
     argv
         Config files and --key=value flags, as given to train.
+    gpu
+        Plan for another device than this machine's: a100, "h100 pcie", 4090, ...; all = a table of those known.
     gpus
         Devices that share the work; torchrun's world size.
+    price
+        US dollars for one GPU and hour, instead of the listed price.
+    kwh_price
+        US dollars for a kilowatt hour.
+    probe
+        Measure the pace with about ten seconds of real steps on this machine.
+    batches
+        Print a table over batch sizes instead of a page.
     json
         Print one JSON object instead of a page.
     breakdown
@@ -61,34 +75,81 @@ def plan(
     """
     if gpus < 1:
         raise UserError(f"--gpus={gpus}: must be at least 1")
+    for flag, value in (("--price", price), ("--kwh_price", kwh_price)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{flag}={value}: must be a number of US dollars, 0 or more")
+    if probe and gpu is not None:
+        raise UserError(f"--probe: measures the device of this machine, not --gpu={gpu}; leave one of them out")
     resolved = load_run(list(argv), parts=import_parts(import_))
     if explain:
         from gptmill.cli.explain import explain as settings
 
         settings(resolved)
         return
+    planner, remarks = _planner(resolved, gpus)
+    if gpu == "all":
+        from gptmill.cli.plan_tables import device_table
+
+        table = device_table(planner, price, kwh_price, as_json=json)
+        _remark(remarks)
+        print(table)
+        return
+    settled = planner(_machine(resolved, gpu))
+    _remark(remarks)
+    if batches:
+        from gptmill.cli.plan_tables import batch_table
+
+        print(batch_table(settled, as_json=json))
+    elif breakdown and not json:
+        from gptmill.cli.breakdown import breakdown as bill
+
+        print(bill(settled))
+    else:
+        found = outlook(settled, _measure(settled, resolved.config) if probe else None, price, kwh_price)
+        _print(settled, found, list(argv), json)
+
+
+def _machine(resolved: Resolved, gpu: str | None) -> Machine:
+    if gpu is not None:
+        return machine_of(find_device(gpu))
+    return detect_machine(resolved.config.device, demanded=resolved.origins["device"].startswith("--"))
+
+
+def _planner(resolved: Resolved, gpus: int) -> tuple[Planner, list[str]]:
+    """A function from a machine to the plan on it, and what is to be said of the settings and the data."""
     config = resolved.config
     data = prepared_data(config)
     if data is None:
         config = as_prepared(config)
-    remarks = [*resolved.notices]
-    if data is not None and (remark := facts_notice(data)):
-        remarks.append(remark)
-    demanded = resolved.origins["device"].startswith("--")
-    machine = detect_machine(config.device, demanded=demanded)
-    settled = make_plan(
-        config, data=data, machine=machine, world_size=gpus, origins=resolved.origins, trace=trace_model
-    )
+    remarks = [*resolved.notices, *([facts_notice(data)] if data is not None else [])]
+
+    def on(machine: Machine) -> Plan:
+        return make_plan(
+            config, data=data, machine=machine, world_size=gpus, origins=resolved.origins, trace=trace_model
+        )
+
+    return on, [remark for remark in remarks if remark]
+
+
+def _remark(remarks: list[str]) -> None:
     for remark in remarks:
         print(remark, file=sys.stderr)
-    if json:
-        print(json_format.dumps(plan_json(settled), allow_nan=False))
-    elif breakdown:
-        from gptmill.cli.breakdown import breakdown as table
 
-        print(table(settled))
-    else:
-        show(settled, list(argv))
+
+def _measure(settled: Plan, config: Config) -> tuple[Pace, Costs]:
+    from gptmill.cli.probe import probe
+
+    print("measuring the pace: about ten seconds", file=sys.stderr)
+    return probe(settled, config.out_dir)
+
+
+def _print(settled: Plan, found: Outlook, argv: list[str], json: bool) -> None:
+    if json:
+        print(json_format.dumps(plan_json(settled, found), allow_nan=False))
+        return
+    from gptmill.cli.plan_page import show
+
+    show(settled, found, argv)
 
 
 def prepared_data(config: Config) -> DataFacts | None:
@@ -96,115 +157,3 @@ def prepared_data(config: Config) -> DataFacts | None:
     if not is_dataset(folder_of(config)):
         return None
     return ready_data(config)
-
-
-def show(settled: Plan, argv: list[str]) -> None:
-    """Print the page: facts, then advice, then the command that starts the run."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    # a command or a path stays in one piece, to be copied
-    wrapper = textwrap.TextWrapper(
-        min(console.width, WIDTH), INDENT, INDENT, break_long_words=False, break_on_hyphens=False
-    )
-
-    def entry(label: str, style: str, lines: list[str]) -> None:
-        body = "\n".join(wrapper.fill(line) for line in lines)
-        console.print(Text.assemble((label.ljust(len(INDENT)), style), body[len(INDENT) :]), soft_wrap=True)
-
-    for label, lines in facts(settled).items():
-        entry(label, "bold", lines)
-    if settled.advice:
-        console.print()
-    for piece in settled.advice:
-        entry(piece.level, "bold yellow" if piece.level == "warning" else "cyan", [sentence(piece)])
-    console.print(Text(f"\nStart it: {shlex.join(['gptmill', 'train', *argv])}"), soft_wrap=True)
-
-
-def facts(settled: Plan) -> dict[str, list[str]]:
-    """The page's rows: label -> lines."""
-    p, s = settled, settled.shape
-    tied = "tied head" if s.weight_tying else "untied head"
-    kind = s.ffn_type if s.ffn_type != "standard" else s.activation
-    return {
-        "model": [
-            p.architecture,
-            f"{s.n_layer} layers, {s.n_head} heads of {s.head_dim}{_groups(s)}, width {s.n_embd:,}, {kind} {s.ffn_dim:,} wide",
-            f"{s.norm_position}-{s.normalization}, {s.position_encoding}, {'biases' if s.bias else 'no biases'}, {tied}",
-            f"context {s.block_size:,} tokens, vocabulary {s.vocab_size:,}, dropout {s.dropout:g}",
-            f"{p.params:,} parameters, {p.params_non_embedding:,} without positions",
-            f"{flops(p.flops_per_token)} to train on one token",
-        ],
-        "data": [_data(p)],
-        "step": [
-            f"{sizes(p)} sequences x {p.gradient_accumulation_steps} micro-step{'s' * (p.gradient_accumulation_steps > 1)} = {p.effective_batch_size:,} sequences"
-            + (f", over {p.world_size} devices" if p.world_size > 1 else ""),
-            f"= {p.tokens_per_iter:,} tokens, {flops(p.tokens_per_iter * p.flops_per_token)}",
-        ],
-        "run": [
-            f"{p.max_iters:,} steps = {count(p.total_tokens)} tokens"
-            + (f" = {p.epochs:.2f} epochs of {_epoch_steps(p):,} steps" if p.epochs is not None else ""),
-            f"= {p.total_tokens / p.params:.1f} tokens per parameter, {flops(p.total_tokens * p.flops_per_token)}",
-        ],
-        "rate": [_rate(p)],
-        "evaluate": [f"{_cadence(p)}: {p.eval_sequences:,} sequences per split"],
-        "save": [_save(p)],
-        "machine": [
-            f"{p.device} ({p.device_name}"
-            + (f", {size(p.device_memory)})" if p.device_memory else ")")
-            + f": {p.dtype}, {s.attention_backend} attention, {'compiled' if p.compile else 'not compiled'}"
-        ],
-    }
-
-
-def remarks(settled: Plan) -> list[str]:
-    """What a run should say of its plan: the warnings; notes are counted, `gptmill plan` shows them."""
-    lines = [f"warning: {sentence(piece)}" for piece in settled.advice if piece.level == "warning"]
-    n_notes = len(settled.advice) - len(lines)
-    if n_notes:
-        lines.append(f"{n_notes} note{'s' * (n_notes > 1)} on these settings: gptmill plan shows them")
-    return lines
-
-
-def sentence(piece: Advice) -> str:
-    because = piece.because[:1].upper() + piece.because[1:]
-    return f"{piece.key}: {piece.says}. {because}. Try {piece.try_}"
-
-
-def _cadence(p: Plan) -> str:
-    return f"after every epoch ({p.eval_interval:,} steps)" if p.eval_per_epoch else f"every {p.eval_interval:,} steps"
-
-
-def _data(p: Plan) -> str:
-    if p.train_tokens is None or p.val_tokens is None:
-        return f"{p.data_path}: not prepared yet"
-    return f"{p.data_path}: {p.train_tokens:,} tokens to train on, {p.val_tokens:,} to validate"
-
-
-def _epoch_steps(p: Plan) -> int:
-    assert p.train_tokens is not None
-    return steps_for_epochs(1, windows_per_epoch(p.train_tokens, p.shape.block_size), p.effective_batch_size)
-
-
-def _groups(s: ModelShape) -> str:
-    return f" on {s.n_kv_head} of keys and values" if s.n_kv_head < s.n_head else ""
-
-
-def _rate(p: Plan) -> str:
-    warmup = f"up to {p.learning_rate:g} in {p.warmup_iters:,} steps" if p.warmup_iters else f"{p.learning_rate:g}"
-    if p.schedule == "constant":
-        return f"{p.optimizer}: {warmup}, then constant"
-    if p.schedule == "wsd":
-        return f"{p.optimizer}: {warmup}, stable, from step {wsd_decay_start(p):,.0f} down to {p.min_lr:g} at step {p.lr_decay_iters:,}"
-    return f"{p.optimizer}: {warmup}, {p.schedule} down to {p.min_lr:g} at step {p.lr_decay_iters:,}"
-
-
-def _save(p: Plan) -> str:
-    when = ["at every evaluation" if p.always_save_checkpoint else "when an evaluation is the best so far"]
-    if p.snapshot_interval:
-        when.append(f"every {p.snapshot_interval:,} steps")
-    if p.checkpoint_minutes:
-        when.append(f"every {p.checkpoint_minutes:g} minutes")
-    kept = f"the newest {p.keep_last_n_snapshots}" if p.keep_last_n_snapshots else "all"
-    return f"{', '.join(when)}, and at the end; {kept} kept, and the best"

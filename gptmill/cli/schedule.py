@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gptmill.cli.plan import Flag, prepared_data, sentence
+from gptmill.cli.plan import Flag, prepared_data
+from gptmill.cli.plan_page import sentence
 from gptmill.cli.resuming import load_run
 from gptmill.cli.savechart import check_target, save_chart
 from gptmill.cli.say import say
@@ -17,11 +18,15 @@ from gptmill.errors import UserError
 from gptmill.optim.schedules import lr_at
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.plan import advice_json, make_plan
+from gptmill.plan.scaling import in_words
 from gptmill.plan.types import Plan
 
 N_POINTS = 601  # of a curve: more than a screen is wide
 WIDTH, HEIGHT = 80, 14
-ABOUT = ("warmup_iters", "lr_decay_iters", "learning_rate", "min_lr", "schedule", "decay_fraction")
+ABOUT = (
+    *("warmup_iters", "lr_decay_iters", "learning_rate", "min_lr", "schedule", "decay_fraction"),
+    *("lr_scaling", "reference_batch_size"),
+)
 # of a visualize_lr_schedule.py, which knows no config
 STANDALONE: dict[str, object] = {
     "warmup_iters": 500,
@@ -87,6 +92,8 @@ def words(plan: Plan) -> list[str]:
     """The landmarks in words, then what is unwise."""
     last, peak = plan.max_iters - 1, peak_step(plan)
     lines = [f"start  {lr_at(0, plan):.3g} at step 0 of {plan.max_iters:,}"]
+    if plan.lr_scaling != "none":
+        lines.insert(0, f"scaled {in_words(plan)} sequences a step")
     if plan.warmup_iters > last:
         lines.append(
             f"peak   {lr_at(peak, plan):.3g} at the last step: warmup never ends, {plan.learning_rate:g} never comes"
@@ -134,6 +141,8 @@ def as_json(plan: Plan, points: list[tuple[int, float]]) -> dict[str, Any]:
         "warmup_iters": plan.warmup_iters,
         "lr_decay_iters": plan.lr_decay_iters,
         "learning_rate": plan.learning_rate,
+        "lr_scaling": plan.lr_scaling,
+        "reference_batch_size": plan.reference_batch_size,
         "min_lr": plan.min_lr,
         "peak": {"step": peak, "lr": lr_at(peak, plan)},
         "end": {"step": last, "lr": lr_at(last, plan)},

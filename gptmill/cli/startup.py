@@ -8,8 +8,8 @@ from typing import Any
 
 import gptmill
 from gptmill.config.schema import Config
+from gptmill.plan.devices import peak_flops
 from gptmill.plan.flops import Parts, has_closed_form, parts
-from gptmill.plan.peaks import peak_flops
 from gptmill.plan.types import Plan
 from gptmill.train.state import TrainState
 

@@ -16,7 +16,7 @@ from gptmill.cli.closing import conclude, standing
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
-from gptmill.cli.plan import remarks
+from gptmill.cli.plan_page import remarks
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
 from gptmill.cli.ranks import begin, follow, gather_material
 from gptmill.cli.report import report_at_end

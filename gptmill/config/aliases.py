@@ -26,6 +26,7 @@ RENAMED: dict[str, str] = {
     "save_interval": "snapshot_interval",
     "snapshot": "snapshot_interval",
     "compile_model": "compile",
+    "fsdp_activation_checkpointing": "activation_checkpointing",
     "output_dir": "out_dir",
     "gradient_monitor_interval": "gradient_log_interval",
 }

@@ -28,15 +28,12 @@ class Later:
 KEYS: dict[str, Later] = {
     "reinitialize_weights": Later("loading pretrained weights", ON),
     "auto_batch_size": Later("choosing the batch size automatically"),
-    "lr_scaling": Later("scaling the learning rate with the batch", NOTHING),
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
     "pruning_method": Later("pruning", NOTHING),
     "strategy": Later("sharding over several devices", ("none", "auto", "ddp")),
     "use_zero1": Later("ZeRO-1 optimizer sharding"),
     "use_fsdp": Later("FSDP sharding"),
-    "activation_checkpointing": Later("activation checkpointing"),
-    "fsdp_activation_checkpointing": Later("activation checkpointing"),
     "use_fp8": Later("fp8 training"),
 }
 
@@ -45,7 +42,6 @@ OPTIONS: frozenset[str] = frozenset(
     [
         "max_batch_size",
         "target_memory_utilization",
-        "reference_batch_size",
         "penalty_top_k",
         "top_k",
         "target_sparsity",

@@ -36,6 +36,7 @@ LARGEST: dict[str, int] = {
     "batch_size": 2**20,
     "gradient_accumulation_steps": 2**20,
     "effective_batch_size": 2**30,
+    "reference_batch_size": 2**30,
     "max_iters": 10**12,
     "epochs": 10**9,
     "max_tokens": 10**18,
@@ -108,8 +109,8 @@ def rope_needs_pairs(c: Config) -> Broken | None:
 
 def floor_below_peak(c: Config) -> Broken | None:
     decays = c.decay_lr and c.schedule != "constant"
-    if c.min_lr is None or not decays or c.min_lr <= c.learning_rate:
-        return None
+    if c.min_lr is None or not decays or c.min_lr <= c.learning_rate or c.lr_scaling != "none":
+        return None  # what the rate scales to is known with the batch, to the plan
     says = f"min_lr={c.min_lr:g} is above learning_rate={c.learning_rate:g}"
     return Broken(("min_lr", "learning_rate"), f"{says}; try min_lr={c.learning_rate / 10:g}, or min_lr_ratio=0.1")
 

@@ -20,6 +20,7 @@ Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "leaky_relu"]
 AttentionBackend = Literal["auto", "sdpa", "manual"]
 Sampling = Literal["shuffle", "random"]
 Optimizer = Literal["adamw"]
+LrScaling = Literal["none", "linear", "sqrt"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Precision = Literal["highest", "high", "medium"]
@@ -90,7 +91,9 @@ class Config(BaseModel):
     max_tokens: Count | None = key("length", None, "training tokens, instead of max_iters")
 
     optimizer: Optimizer = key("optimizer", "adamw", "update rule")
-    learning_rate: NonNegative = key("optimizer", 6e-4, "peak rate")
+    learning_rate: NonNegative = key("optimizer", 6e-4, "peak rate; with lr_scaling, that of reference_batch_size")
+    lr_scaling: LrScaling = key("optimizer", "none", "the peak grows with the batch, or with its square root")
+    reference_batch_size: Count | None = key("optimizer", None, "sequences per update learning_rate was found with")
     weight_decay: NonNegative = key("optimizer", 0.1, "on matrices only; norms and biases never decay")
     beta1: Fraction = key("optimizer", 0.9, "momentum")
     beta2: Fraction = key("optimizer", 0.95, "decay of the squared-gradient average")
@@ -153,6 +156,9 @@ class Config(BaseModel):
     device: str = key("system", "auto", "auto, cpu, cuda, cuda:N, mps")
     dtype: Dtype = key("system", "auto", "auto = bfloat16 where the hardware gains from it, else float32")
     compile: bool | Literal["auto"] = key("system", "auto", "torch.compile; auto = on CUDA")
+    activation_checkpointing: bool = key(
+        "system", False, "backward computes each block again instead of holding it: less memory, a third more work"
+    )
     deterministic: bool = key("system", False, "deterministic kernels on CUDA (slower; a CPU run always is)")
     matmul_precision: Precision = key("system", "high", "float32 matmuls on CUDA: high = TF32")
 

@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gptmill.errors import UserError
 from gptmill.model.cache import KVCache, LayerCache
@@ -118,8 +119,10 @@ class GPT(nn.Module):
             )
         x_BTC = self.drop(self.position(self.wte(tokens_BT), start), dropout_keys_B)
         x_BTC = x_BTC.to(matmul_dtype(x_BTC))  # the residual stream in the matmuls' precision: half the memory traffic
+        recompute = self.shape.activation_checkpointing and self.training and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
-            x_BTC = block(x_BTC, self.position, dropout_keys_B, None if cache is None else cache.layers[layer])
+            reads = (x_BTC, self.position, dropout_keys_B, None if cache is None else cache.layers[layer])
+            x_BTC = checkpoint(block, *reads, use_reentrant=False) if recompute else block(*reads)
         return self.norm_f(x_BTC)
 
     def forward(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, UserError
-from gptmill.plan.nvidia import gpus
+from gptmill.plan.nvidia import PATIENCE, gpus
 from gptmill.plan.types import Machine
 from gptmill.registry import nearest
 
@@ -52,7 +53,7 @@ def _find(kind: str, index: int, root: Path) -> Machine | None:
             gpu = found[index]
             return Machine("cuda", gpu.name, cores, gpu.memory, bf16=gpu.capability >= (8, 0))
     if kind in ("auto", "mps") and platform.system() == "Darwin" and platform.machine() == "arm64":
-        return Machine("mps", "Apple GPU", cores, _host_memory(root), bf16=False)
+        return Machine("mps", _apple_chip(), cores, _host_memory(root), bf16=False)
     return _cpu(root, cores) if kind in ("auto", "cpu") else None
 
 
@@ -91,6 +92,16 @@ def _cpu(root: Path, cores: int) -> Machine:
     flags = re.search(r"^flags\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     bf16 = flags is not None and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags[1].split())
     return Machine("cpu", name[1] if name else platform.machine(), cores, _host_memory(root), bf16)
+
+
+def _apple_chip() -> str:
+    """'Apple M2 Max', as macOS names the chip that holds processor and GPU."""
+    command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        told = ""
+    return told or "Apple GPU"
 
 
 def _cores(root: Path) -> int:

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError
+from gptmill.plan.scaling import peak_rate
 from gptmill.plan.shape import how_to_prepare
 from gptmill.plan.types import NEW_TEXT
 
@@ -21,6 +22,7 @@ class Horizon:
     schedule: str
     warmup_iters: int
     lr_decay_iters: int
+    learning_rate: float
     min_lr: float
     eval_interval: int
 
@@ -47,11 +49,12 @@ def settle_horizon(config: Config, *, windows: int | None, effective_batch_size:
         windows: training sequences in one epoch; None when the data is not prepared.
 
     Raises:
-        ConfigError: two lengths or two floors at once, or fewer tokens than one step.
+        ConfigError: two lengths or two floors at once, fewer tokens than one step, or a rate that scales from no batch.
         DataError: epochs of data that is not prepared, be it for the length or for evaluations.
     """
     problems: list[str] = []
-    min_lr = _floor(config, problems)
+    peak = _peak(config, effective_batch_size, problems)
+    min_lr = _floor(config, peak, problems)
     max_iters = _length(config, windows, effective_batch_size, problems)
     if problems:
         raise ConfigError(*problems)
@@ -60,6 +63,7 @@ def settle_horizon(config: Config, *, windows: int | None, effective_batch_size:
         schedule=config.schedule if config.decay_lr else "constant",
         warmup_iters=config.warmup_iters if config.decay_lr else 0,
         lr_decay_iters=max_iters if config.lr_decay_iters is None else config.lr_decay_iters,
+        learning_rate=peak,
         min_lr=min_lr,
         eval_interval=_eval_interval(config, windows, effective_batch_size),
     )
@@ -101,8 +105,15 @@ def _not_prepared(setting: str, config: Config, instead: str) -> DataError:
     )
 
 
-def _floor(config: Config, problems: list[str]) -> float:
-    peak = config.learning_rate
+def _peak(config: Config, effective_batch_size: int, problems: list[str]) -> float:
+    try:
+        return peak_rate(config, effective_batch_size)
+    except ConfigError as missing:
+        problems += missing.problems
+        return config.learning_rate
+
+
+def _floor(config: Config, peak: float, problems: list[str]) -> float:
     if config.min_lr is not None and config.min_lr_ratio is not None:
         problems.append(
             f"min_lr={config.min_lr:g} and min_lr_ratio={config.min_lr_ratio:g}: both set the floor of the rate; keep one"
@@ -111,6 +122,11 @@ def _floor(config: Config, problems: list[str]) -> float:
         return _share(peak, config.min_lr_ratio)
     if config.min_lr is None:
         return _share(peak, 0.1)
+    if config.lr_scaling != "none" and config.min_lr > peak and config.decay_lr and config.schedule != "constant":
+        problems.append(
+            f"min_lr={config.min_lr:g}: above the peak, which lr_scaling={config.lr_scaling} makes {peak:g}; "
+            f"try min_lr={_share(peak, 0.1):g}, or min_lr_ratio=0.1"
+        )
     return config.min_lr
 
 

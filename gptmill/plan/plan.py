@@ -15,6 +15,7 @@ from gptmill.plan.flops import counts, has_closed_form, members
 from gptmill.plan.hardware import settle_compile, settle_device, settle_dtype
 from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
+from gptmill.plan.outlook import Outlook, outlook_json
 from gptmill.plan.shape import check_data, settle_shape
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.shapes import Counts, ModelShape
@@ -76,12 +77,11 @@ def advice_json(pieces: Iterable[Advice]) -> list[dict[str, str]]:
     return [{"level": a.level, "key": a.key, "says": a.says, "because": a.because, "try": a.try_} for a in pieces]
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as ``gptmill plan --json`` prints it; what is not worked out yet is null.
+def plan_json(plan: Plan, found: Outlook) -> dict[str, Any]:
+    """The plan as ``gptmill plan --json`` prints it; what is not known is null.
 
     Units: FLOP, tokens, sequences, bytes per device, seconds, US dollars.
     """
-    memory = ("weights", "gradients", "optimizer", "activations", "logits", "overhead", "peak")
     return {
         "params": plan.params,
         "params_non_embedding": plan.params_non_embedding,
@@ -97,15 +97,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "warmup_iters": plan.warmup_iters,
         "learning_rate": plan.learning_rate,
         "min_lr": plan.min_lr,
-        "memory": dict.fromkeys(memory),
         "device_memory": plan.device_memory,
-        "fits": None,
-        "host_memory": None,
-        "tokens_per_second": None,
-        "mfu": None,
-        "basis": "assumed",
-        "seconds": None,
-        "cost_usd": None,
+        **outlook_json(found),
         "advice": advice_json(plan.advice),
         "architecture": plan.architecture,
         "members": [member._asdict() for member in members(plan.shape)] if has_closed_form(plan.shape) else None,

@@ -48,6 +48,7 @@ def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> Mo
         n_kv_head=config.n_kv_head or config.n_head,
         qk_norm=config.qk_norm,
         sliding_window=_window(config),
+        activation_checkpointing=config.activation_checkpointing,
     )
 
 

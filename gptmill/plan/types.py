@@ -94,7 +94,9 @@ class Plan:
     epochs: float | None
 
     optimizer: str
-    learning_rate: float
+    learning_rate: float  # its peak, scaled
+    lr_scaling: str
+    reference_batch_size: int | None
     weight_decay: float
     beta1: float
     beta2: float

@@ -17,12 +17,15 @@ IMPOSSIBLE = (
 NEEDS_FLAG = (
     *("dropout", "sampling", "seed"),
     *("batch_size", "gradient_accumulation_steps", "effective_batch_size"),
-    *("learning_rate", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
+    *("learning_rate", "lr_scaling", "reference_batch_size", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
     *("schedule", "warmup_iters", "lr_decay_iters", "min_lr", "min_lr_ratio", "decay_fraction", "decay_lr"),
     *("on_spike", "on_nonfinite"),
 )
 # The same run, rounded differently; a checkpoint records them and a difference is said.
-ROUNDING = ("attention_backend", "device", "dtype", "compile", "deterministic", "matmul_precision")
+ROUNDING = (
+    *("attention_backend", "activation_checkpointing", "device", "dtype", "compile", "deterministic"),
+    "matmul_precision",
+)
 # How long it goes on, how often it looks up, where it finds things.
 FREE = (
     *("preset", "data_dir", "init_from", "out_dir", "max_iters", "epochs", "max_tokens"),

@@ -16,7 +16,7 @@ from gptmill.parallel.single import Single, Stop
 from gptmill.plan.types import Plan
 from gptmill.train.early_stop import stop_reason
 from gptmill.train.evaluate import evaluate
-from gptmill.train.memory import TooLarge, within_memory
+from gptmill.train.memory import fitting
 from gptmill.train.state import TrainState
 from gptmill.train.step import Take, train_step
 from gptmill.train.watch import Watch
@@ -45,13 +45,10 @@ def run(
         evaluated = None
         due = plan.eval_only or ((done or plan.evaluates_after(state.iter)) and state.evaluated != state.iter)
         if due and stop.signal is None:
-            try:
-                with within_memory(plan):
-                    evaluated = evaluate(plan, state, engine, forward, eval_windows, stop)
-            except TooLarge as error:
-                plan = error.plan
-                yield Notice(state.iter, error.says)
-                continue
+            plan, evaluated, says = fitting(
+                plan, lambda smaller: evaluate(smaller, state, engine, forward, eval_windows, stop)
+            )
+            yield from (Notice(state.iter, sentence) for sentence in says)
             if evaluated:
                 yield evaluated
         early = None if done else stop_reason(state.early_stop, plan)
@@ -70,13 +67,8 @@ def run(
             yield RunDone(state.iter, state.best_val_loss, early, asdict(state.early_stop))
             return
 
-        try:
-            with within_memory(plan):
-                step = train_step(state, plan, engine, forward, take, watch)
-        except TooLarge as error:
-            plan = error.plan
-            yield Notice(state.iter, error.says)
-            continue
+        plan, step, says = fitting(plan, lambda smaller: train_step(state, smaller, engine, forward, take, watch))
+        yield from (Notice(state.iter, sentence) for sentence in says)
         yield step
         yield from watch.events(engine.share)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from array import array
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,93 @@ def test_the_command_imports_neither_torch_nor_numpy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": str(root)}
     )
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_another_device_is_planned_for_by_the_name_people_use(capsys: pytest.CaptureFixture[str]) -> None:
+    found = planned(capsys, "--gpu", "4090", "--gpus=2", "--price=0.5", "--kwh_price=0.3")
+    assert (found["device_name"], found["world_size"], found["fits"]) == ("NVIDIA GeForce RTX 4090", 2, True)
+    assert (
+        found["basis"] == "calibrated" and found["seconds_from_to"][0] < found["seconds"] < found["seconds_from_to"][1]
+    )
+    hours = found["seconds"] / 3600 * 2
+    assert found["cost_usd"] == pytest.approx(hours * 0.5) and found["cost"]["power_usd"] == pytest.approx(
+        hours * 0.45 * 0.3
+    )
+    assert sum(found["seconds_by_part"].values()) == pytest.approx(found["seconds"])
+    assert found["mfu"] == pytest.approx(found["tokens_per_second"] * found["flops_per_token"] / (2 * 165.2e12))
+
+
+def test_the_table_of_devices_names_the_cheapest_that_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gptmill("plan", "--gpu=all", "--json", "--batch_size=60", "--gradient_accumulation_steps=8") == 0
+    found = json.loads(capsys.readouterr().out)
+    priced = [row for row in found["devices"] if row["fits"] and row["cost_usd"] is not None]
+    assert found["cheapest"] == min(priced, key=lambda row: row["cost_usd"])["device"]
+    by_name = {row["device"]: row for row in found["devices"]}
+    assert by_name["GeForce RTX 3060"]["fits"] is False and by_name["A100-SXM4-80GB"]["fits"] is True
+    for row in found["devices"]:
+        assert row["fits"] == (row["needs"] <= row["device_memory"]) == (row["batch_size"] >= 60)
+
+
+def test_the_table_of_batch_sizes_makes_up_the_same_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gptmill("plan", "--gpu=4090", "--batches", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert all(row["batch_size"] * row["gradient_accumulation_steps"] == 480 for row in found["batches"])
+    assert [row["fits"] for row in found["batches"]] == [
+        row["batch_size"] <= found["largest"] for row in found["batches"]
+    ]
+    speeds = [row["tokens_per_second"] for row in found["batches"]]
+    assert speeds == sorted(speeds)
+
+
+@pytest.mark.parametrize("words", [("--gpu=all",), ("--gpu=4090", "--batches"), ("--gpu=m2 max",), ("--gpu=3070",)])
+def test_tables_and_pages_of_other_devices_are_80_columns_wide(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert gptmill("plan", *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 80 and all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--gpu=gtx 1080",), "--gpu=gtx 1080: not in the table of devices"),
+        (("--price=-1",), "--price=-1.0: must be a number of US dollars"),
+        (("--kwh_price=nan",), "--kwh_price=nan: must be a number of US dollars"),
+        (("--probe", "--gpu=a100"), "--probe: measures the device of this machine"),
+    ],
+)
+def test_mistakes_in_the_commands_own_flags_are_one_line(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert gptmill("plan", *words) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith(f"error: {says}") and told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("--preset=gpt2-xl",), ("--n_layer=10000", "--n_embd=16384", "--n_head=128", "--block_size=131072")]
+)
+def test_any_size_is_planned_for_every_device_within_three_seconds(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    began = time.process_time()
+    assert gptmill("plan", *words, "--gpu=all") == 0
+    assert gptmill("plan", *words, "--gpu=h100") == 0
+    assert time.process_time() - began < 3
+
+
+def test_a_probe_measures_real_steps_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gptmill.cli import probe
+
+    monkeypatch.setattr(probe, "STEPPING", 0.3)
+    monkeypatch.setattr(probe, "EVALUATING", 0.1)
+    words = ["--n_layer=1", "--n_head=2", "--n_embd=32", "--block_size=32", "--vocab_size=64", "--batch_size=4"]
+    found = planned(capsys, *words, "--gradient_accumulation_steps=3", "--max_iters=10", "--probe", "--device=cpu")
+    assert found["basis"] == "measured" and 0 < found["step_seconds"] < 5
+    assert found["seconds_by_part"]["training"] == pytest.approx(10 * found["step_seconds"])
+    assert found["tokens_per_second"] == pytest.approx(3 * 4 * 32 / found["step_seconds"])
+    assert found["seconds_from_to"][0] <= found["seconds"] / 1.05 and found["seconds_by_part"]["checkpoints"] > 0
+    assert list(tmp_path.iterdir()) == []

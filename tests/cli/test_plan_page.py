@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
-from gptmill.cli.plan import WIDTH, show
+from gptmill.cli.plan_figures import BAR, MEMBERS, bar
+from gptmill.cli.plan_page import WIDTH, show
 from gptmill.config.schema import Config
+from gptmill.plan.devices import find_device, machine_of
+from gptmill.plan.memory import memory_of
+from gptmill.plan.outlook import outlook
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Machine, Plan
 
@@ -24,7 +28,7 @@ def page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "200")
 
     def render(settled: Plan, *argv: str) -> str:
-        show(settled, list(argv))
+        show(settled, outlook(settled), list(argv))
         return capsys.readouterr().out
 
     return render
@@ -59,3 +63,35 @@ def test_a_run_without_steps_or_devices_to_share_is_still_shown(page: Render) ->
     assert "0 steps" in page(defaults(max_iters=0, eval_only=True))
     spread = make_plan(Config(), data=OPENWEBTEXT, machine=A100, world_size=8)
     assert "over 8 devices" in page(spread)
+
+
+def test_the_bar_is_the_devices_memory_drawn_to_scale() -> None:
+    plan = defaults(batch_size=160, gradient_accumulation_steps=3)
+    memory = memory_of(plan)
+    drawn = bar(memory, 80 * 2**30)
+    assert len(drawn) == BAR and drawn[0] == "[" and drawn[-1] == "]"
+    for name, letter in MEMBERS:
+        share = getattr(memory, name) / (80 * 2**30)
+        assert abs(drawn.count(letter) / (BAR - 2) - share) <= 1 / (BAR - 2), name
+    assert bar(memory, 8 * 2**30).endswith(">") and "." not in bar(memory, 8 * 2**30)
+
+
+def test_a_run_that_does_not_fit_is_told_what_does_and_that_its_time_is_hypothetical(page: Render) -> None:
+    small = make_plan(
+        Config(batch_size=240, effective_batch_size=480), data=OPENWEBTEXT, machine=machine_of(find_device("l4"))
+    )
+    printed = page(small)
+    assert "(does not fit: " in printed and "nearest that fits: batch_size=" in printed and "if it fitted: " in printed
+
+
+def test_what_is_not_known_is_said(page: Render) -> None:
+    unknown = Machine("cuda", "NVIDIA GeForce GTX 1080", cores=4, memory=None, bf16=False)
+    printed = page(make_plan(Config(), data=OPENWEBTEXT, machine=unknown))
+    assert "how much it has is not known" in printed and "nothing is published of NVIDIA GeForce GTX 1080" in printed
+
+
+def test_the_expected_loss_is_shown_where_the_law_applies_and_marked(page: Render) -> None:
+    assert re.search(
+        r"^loss +\d\.\d\d to \d\.\d\d expected at the end \(assumed", page(defaults(epochs=1)), re.MULTILINE
+    )
+    assert "\nloss" not in page(defaults())

@@ -25,9 +25,9 @@ OTHER = {
     **{"dropout": 0.3, "sampling": "random", "seed": 7, "batch_size": 2, "gradient_accumulation_steps": 2},
     **{"effective_batch_size": 8, "learning_rate": 5e-3, "weight_decay": 0.2, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7},
     **{"grad_clip": 0.5, "schedule": "linear", "warmup_iters": 3, "lr_decay_iters": 30, "min_lr": 1e-4},
-    **{"min_lr_ratio": 0.3, "decay_fraction": 0.4, "decay_lr": False},
+    **{"min_lr_ratio": 0.3, "decay_fraction": 0.4, "decay_lr": False, "lr_scaling": "sqrt", "reference_batch_size": 2},
     **{"attention_backend": "manual", "device": "auto", "dtype": "bfloat16", "compile": False, "deterministic": True},
-    **{"matmul_precision": "highest", "on_spike": "skip", "on_nonfinite": "rollback"},
+    **{"activation_checkpointing": True, "matmul_precision": "highest", "on_spike": "skip", "on_nonfinite": "rollback"},
 }  # fmt: skip
 FLAGS = {"n_kv_head": 2, "vocab_size": 29, "ffn_dim": 64, "tokenizer": "char"}  # on record as numbers, not as None
 

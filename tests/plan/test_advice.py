@@ -7,9 +7,12 @@ import pytest
 
 from gptmill.config.schema import Config
 from gptmill.plan.advice import ADVICE, Situation
+from gptmill.plan.devices import find_device, machine_of
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import Advice, DataFacts, Machine
 from tests.plan.facts import AMPERE, CPU, CPU_BF16, data
+
+GEFORCE = machine_of(find_device("4090"))
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,18 @@ CASES = {
     "rate_far_above_usual": Case(
         "learning_rate", {"learning_rate": 0.1}, {"learning_rate": 0.01}, "learning_rate=1e-3"
     ),
+    "reference_without_scaling": Case(
+        "reference_batch_size",
+        {"reference_batch_size": 32},
+        {"reference_batch_size": 32, "lr_scaling": "linear"},
+        "lr_scaling=sqrt",
+    ),
+    "linear_scaling_with_adam": Case(
+        "lr_scaling",
+        {"reference_batch_size": 32, "lr_scaling": "linear"},
+        {"reference_batch_size": 32, "lr_scaling": "sqrt"},
+        "lr_scaling=sqrt",
+    ),
     "clipping_off": Case("grad_clip", {"grad_clip": 0}, {"grad_clip": 0.5}, "grad_clip=1.0"),
     # 124,373,760 parameters and 491,520 tokens a step: one token each after 253.04 steps, 20 after 5,060.8
     "few_tokens_per_parameter": Case(
@@ -89,6 +104,55 @@ CASES = {
         {"max_iters": 100, "snapshot_interval": 101},
         {"max_iters": 100, "snapshot_interval": 100},
         "snapshot_interval=20",
+    ),
+    "does_not_fit": Case(
+        "batch_size",
+        {"batch_size": 240, "gradient_accumulation_steps": 2},
+        {"batch_size": 12, "gradient_accumulation_steps": 40},
+        "gradient_accumulation_steps=",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
+    ),
+    "memory_left_unused": Case(
+        "batch_size",
+        {"batch_size": 8, "gradient_accumulation_steps": 60},
+        {"batch_size": 40, "gradient_accumulation_steps": 12},
+        "gradient_accumulation_steps=",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
+    ),
+    # a batch forward is a third of a micro-step; 11 evaluations of two splits of 200: 1,466.7 beside 1,000 x 4 micro-steps
+    "evaluations_take_long": Case(
+        "eval_iters",
+        {"max_iters": 1000, "eval_interval": 100, "gradient_accumulation_steps": 4},
+        {"max_iters": 1000, "eval_interval": 100, "gradient_accumulation_steps": 5},
+        "eval_iters=60",
+    ),
+    # 97,656 windows, 480 a step: 204 steps an epoch
+    "rarely_evaluated": Case(
+        "eval_interval",
+        {"max_iters": 1000, "eval_interval": 103},
+        {"max_iters": 1000, "eval_interval": 102},
+        "eval_interval=51",
+    ),
+    "checkpointing_without_need": Case(
+        "activation_checkpointing",
+        {"activation_checkpointing": True, "batch_size": 12, "gradient_accumulation_steps": 40},
+        {"activation_checkpointing": True, "batch_size": 120, "gradient_accumulation_steps": 4},
+        "activation_checkpointing=False",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
+    ),
+    "not_compiled_on_a_gpu": Case(
+        "compile", {"compile": False}, {"compile": False}, "compile=auto", machine=AMPERE, right_machine=CPU
+    ),
+    "first_checkpoint_late": Case(
+        "checkpoint_minutes",
+        {"checkpoint_minutes": 0},
+        {"checkpoint_minutes": 30},
+        "checkpoint_minutes=10",
+        machine=GEFORCE,
+        right_machine=GEFORCE,
     ),
     "activation_without_effect": Case(
         "activation",

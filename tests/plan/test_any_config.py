@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gptmill.config.schema import Config
 from gptmill.errors import GptmillError
+from gptmill.plan.outlook import outlook
 from gptmill.plan.plan import make_plan, plan_json
 from tests.plan.facts import AMPERE, CPU, CPU_BF16, MPS, TURING, data
 
@@ -71,7 +72,7 @@ def test_every_valid_config_is_planned_or_refused_in_single_lines(
         assert refused.problems
         assert all("\n" not in problem for problem in refused.problems)
         return
-    json.dumps(plan_json(plan), allow_nan=False)
+    json.dumps(plan_json(plan, outlook(plan)), allow_nan=False)
     assert plan.tokens_per_iter == plan.effective_batch_size * plan.shape.block_size
     assert plan.micro_steps * world_size * plan.batch_size >= plan.effective_batch_size
     assert plan.total_tokens == plan.max_iters * plan.tokens_per_iter

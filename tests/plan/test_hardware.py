@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from gptmill.config.schema import Config
 from gptmill.errors import UserError
 from gptmill.plan import hardware, nvidia
+from gptmill.plan.devices import device_of
 from gptmill.plan.hardware import (
     ATTENTION_MANUAL_MAX_CPU,
     detect_machine,
@@ -123,6 +125,10 @@ def test_apple_silicon_is_found_and_an_intel_mac_is_a_cpu(machine: Path, monkeyp
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
     assert detect_machine("auto", root=machine).kind == "mps"
+    told = subprocess.CompletedProcess([], 0, stdout="Apple M2 Max\n")
+    monkeypatch.setattr(subprocess, "run", lambda *words, **options: told)
+    found = device_of(detect_machine("mps", root=machine).name)
+    assert found and found.name == "M2 Max"
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert detect_machine("auto", root=machine).kind == "cpu"
 

@@ -98,9 +98,13 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 def test_decay_and_floor_follow_the_settled_run_unless_set() -> None:
-    assert settle(epochs=1) == Horizon(100, "cosine", 2000, lr_decay_iters=100, min_lr=6e-5, eval_interval=2000)
+    assert settle(epochs=1) == Horizon(
+        100, "cosine", 2000, lr_decay_iters=100, learning_rate=6e-4, min_lr=6e-5, eval_interval=2000
+    )
     given_ones = settle(max_iters=50, lr_decay_iters=80, min_lr=1e-5, warmup_iters=60)
-    assert given_ones == Horizon(50, "cosine", 60, lr_decay_iters=80, min_lr=1e-5, eval_interval=2000)
+    assert given_ones == Horizon(
+        50, "cosine", 60, lr_decay_iters=80, learning_rate=6e-4, min_lr=1e-5, eval_interval=2000
+    )
 
 
 @pytest.mark.parametrize(("ratio", "floor"), [(0.1, 6e-5), (0.0, 0.0), (1.0, 6e-4), (None, 6e-5)])

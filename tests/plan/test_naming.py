@@ -5,6 +5,7 @@ import pytest
 from gptmill.config.load import load
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.naming import architecture_name
+from gptmill.plan.outlook import outlook
 from gptmill.plan.plan import make_plan, plan_json
 from tests.model.shapes import every_combination
 
@@ -24,7 +25,7 @@ from tests.model.shapes import every_combination
 )
 def test_an_architecture_is_named_by_its_parts(flags: str, name: str) -> None:
     plan = make_plan(load(flags.split()).config, data=None, machine=detect_machine("cpu"))
-    assert plan_json(plan)["architecture"] == name
+    assert plan_json(plan, outlook(plan))["architecture"] == name
 
 
 def test_different_architectures_have_different_names() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError
+from gptmill.plan.outlook import outlook
 from gptmill.plan.plan import make_plan, plan_json
 from gptmill.plan.types import DataFacts, Plan
 from tests.plan.facts import AMPERE, CPU, data
@@ -153,7 +154,7 @@ def test_the_same_wishes_give_an_equal_plan() -> None:
 @pytest.mark.parametrize("facts", [None, data()])
 def test_the_json_has_every_key_of_the_contract_and_survives_a_strict_parser(facts: DataFacts | None) -> None:
     settled = make_plan(Config(learning_rate=0), data=facts, machine=CPU)
-    text = json.dumps(plan_json(settled), allow_nan=False)
+    text = json.dumps(plan_json(settled, outlook(settled)), allow_nan=False)
     found = json.loads(text)
     assert set(found) >= CONTRACT
     assert set(found["memory"]) == {"weights", "gradients", "optimizer", "activations", "logits", "overhead", "peak"}

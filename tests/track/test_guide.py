@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gptmill.config.schema import Config
-from gptmill.plan.peaks import PEAKS, peak_flops, peak_of
+from gptmill.plan.devices import device_of, peak_flops, table
 from gptmill.track.meters import WARMUP_STEPS, WINDOW
 from gptmill.track.summary import Summary
 from gptmill.track.thinned import LIMIT
@@ -16,18 +16,26 @@ from tests.track.test_console import MEASURED, Screen, block
 from tests.track.test_meters import gpt2, last
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "measure.md").read_text()
-ROWS = [re.split(r" *\| *", line)[1:6] for line in PAGE.splitlines() if re.match(r"\| (NVIDIA|Tesla|AMD) ", line)]
+ROWS = [re.split(r" *\| *", line)[1:9] for line in PAGE.splitlines() if re.match(r"\| (NVIDIA|Tesla|AMD|Apple) ", line)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_the_peaks_are_the_codes(row: list[str]) -> None:
-    name, bfloat16, float16, tf32, float32 = row
-    found = [peak_flops(name, dtype) for dtype in ("bfloat16", "float16", "tf32", "float32")]
-    assert [f"{peak / 1e12:g}" if peak else "-" for peak in found] == [bfloat16, float16, tf32, float32]
+    name, *shown, memory, bandwidth, watts = row
+    peaks = [peak_flops(name, dtype) for dtype in ("bfloat16", "float16", "tf32", "float32")]
+    assert [f"{peak / 1e12:g}" if peak else "-" for peak in peaks] == shown
+    found = device_of(name)
+    assert found
+    gib = found.mib / 1024 if found.mib else None
+    assert [f"{value:.4g}" if value else "-" for value in (gib, found.bandwidth, found.watts)] == [
+        memory,
+        bandwidth,
+        watts,
+    ]
 
 
 def test_every_device_is_on_the_page() -> None:
-    assert [peak_of(row[0]) for row in ROWS] == list(PEAKS)
+    assert [device_of(row[0]) for row in ROWS] == list(table())
 
 
 def test_the_block_is_what_the_console_prints() -> None:

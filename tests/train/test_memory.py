@@ -77,4 +77,4 @@ def test_a_real_allocation_that_fails_is_survived(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "out of memory with micro-batches of 1600 sequences: going on with 800, 2 a step" in done.stderr
+    assert "out of memory with batch_size=1600: going on with 800, 2 micro-batches a step" in done.stderr

@@ -38,6 +38,18 @@ def half_precision_without_gain(run: Situation) -> Advice | None:
     return None
 
 
+@ADVICE.register("not_compiled_on_a_gpu")
+def not_compiled_on_a_gpu(run: Situation) -> Advice | None:
+    if run.machine.kind != "cuda" or run.plan.compile or run.plan.max_iters == 0:
+        return None
+    return note(
+        "compile",
+        "steps are not compiled",
+        "nanoGPT's took 135 ms instead of 250 ms on an A100 for a minute's compiling",
+        "compile=auto",
+    )
+
+
 @ADVICE.register("full_precision_on_fast_hardware")
 def full_precision_on_fast_hardware(run: Situation) -> Advice | None:
     if run.config.dtype != "float32" or not run.machine.bf16:

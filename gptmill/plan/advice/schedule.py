@@ -69,6 +69,29 @@ def decay_fraction_without_wsd(run: Situation) -> Advice | None:
     return note("decay_fraction", f"{config.decay_fraction:g} is not used", says, "schedule=wsd")
 
 
+@ADVICE.register("reference_without_scaling")
+def reference_without_scaling(run: Situation) -> Advice | None:
+    reference = run.config.reference_batch_size
+    if reference is None or run.config.lr_scaling != "none":
+        return None
+    return note("reference_batch_size", f"{reference:,} is not used", "nothing scales the rate", "lr_scaling=sqrt")
+
+
+@ADVICE.register("linear_scaling_with_adam")
+def linear_scaling_with_adam(run: Situation) -> Advice | None:
+    plan = run.plan
+    if plan.lr_scaling != "linear" or not plan.optimizer.startswith("adam"):
+        return None
+    if plan.effective_batch_size == plan.reference_batch_size:
+        return None
+    return note(
+        "lr_scaling",
+        f"the rate grows in step with the batch, to {plan.learning_rate:g}",
+        "that rule is SGD's (arXiv:1706.02677); Adam divides by the gradient's size, and its is the square root (arXiv:2205.10287)",
+        "lr_scaling=sqrt",
+    )
+
+
 @ADVICE.register("rate_far_above_usual")
 def rate_far_above_usual(run: Situation) -> Advice | None:
     plan = run.plan

@@ -1,0 +1,111 @@
+"""The figures of the plan's page in words: memory with its bar, time, cost, loss. Each line says what it rests on."""
+
+from __future__ import annotations
+
+from gptmill.plan.fit import LARGEST_BATCH, largest_batch, needs, refusal
+from gptmill.plan.memory import Memory
+from gptmill.plan.outlook import Outlook
+from gptmill.plan.time import Forecast
+from gptmill.plan.types import Plan
+from gptmill.units import duration, size
+
+BAR = 70  # columns: a device's whole memory
+SMALL = 0.01  # share of what is needed, below which a member is not drawn
+GIB = 2**30
+# what fills the bar, and the letter that stands for it
+MEMBERS = (
+    ("weights", "W"), ("gradients", "G"), ("optimizer", "O"), ("activations", "A"), ("logits", "L"), ("overhead", "v"),
+    ("context", "c"),
+)  # fmt: skip
+
+
+def memory_lines(plan: Plan, found: Outlook) -> list[str]:
+    """Whether it fits, a bar of the device's memory, what the letters are, and which batches fit."""
+    memory = found.memory
+    if memory is None:
+        return ["not known: a part has no formula"]
+    legend = ", ".join(f"{letter} {name} {_gib(getattr(memory, name))}" for name, letter in MEMBERS)
+    if plan.device_memory is None:
+        return [f"{size(needs(plan))} on each device; how much it has is not known", f"{legend} GiB"]
+    share = needs(plan) / plan.device_memory
+    verdict = f"fits: {share:.0%}" if found.fits else f"does not fit: {share:.0%}"
+    lines = [
+        f"{size(needs(plan))} of {size(plan.device_memory)}{' on each device' * (plan.world_size > 1)} ({verdict})",
+        bar(memory, plan.device_memory),
+        f"{legend} GiB",
+    ]
+    if found.fits:
+        most = largest_batch(plan)
+        host = f"; {size(memory.host)} on the host" if plan.device != "cpu" else ""
+        lines.append(f"batch_size up to {most:,}{' and more' * (most == LARGEST_BATCH)} would fit{host}")
+    else:
+        lines.append((refusal(plan) or "").partition("; ")[2])
+    return lines
+
+
+def bar(memory: Memory, device_memory: int) -> str:
+    """One letter for each 68th of the device's memory, and one for a small member; what is beyond the end is cut and marked."""
+    letters = ""
+    for name, letter in MEMBERS:
+        held = getattr(memory, name)
+        small = held > SMALL * memory.peak
+        letters += letter * max(small, round(held / device_memory * (BAR - 2)))
+    inside = letters[: BAR - 2].ljust(BAR - 2, ".")
+    return f"[{inside}{']' if len(letters) <= BAR - 2 else '>'}"
+
+
+def time_lines(plan: Plan, found: Outlook) -> list[str]:
+    """The whole run with its interval, the pace, what it is made of, and on what that rests."""
+    time = found.time
+    if time is None:
+        return [f"not known: nothing is published of {plan.device_name}; --probe measures it in about ten seconds"]
+    hypothetical = "if it fitted: " if found.fits is False else ""
+    speed = f"{time.tokens_per_second:,.0f} tokens/s" + (f", MFU {time.mfu:.1%}" if time.mfu is not None else "")
+    return [
+        f"{hypothetical}{duration(time.seconds)} ({duration(time.shortest)} to {duration(time.longest)}), {duration(time.step)} a step",
+        speed + _first(time),
+        ", ".join(f"{name} {duration(seconds)}" for name, seconds in time.parts.items()),
+        f"{time.basis}: {time.because}",
+    ]
+
+
+def cost_lines(plan: Plan, found: Outlook) -> list[str]:
+    """Rent and electricity; nothing where neither is known."""
+    cost = found.cost
+    if cost is None:
+        return []
+    lines = []
+    if cost.usd is not None and cost.least is not None and cost.most is not None:
+        lines.append(
+            f"{_usd(cost.usd)} ({_usd(cost.least)} to {_usd(cost.most)}) for {cost.gpu_hours:,.1f} GPU hours at "
+            f"{_usd(cost.per_hour or 0)}"
+        )
+        if cost.where:
+            lines.append(f"list price of {cost.where.provider} on {cost.where.read}; --price sets yours")
+    elif plan.device.startswith("cuda"):
+        lines.append(f"{cost.gpu_hours:,.1f} GPU hours; no listed price, --price=USD_PER_GPU_HOUR sets one")
+    if cost.kwh is not None:
+        paid = f" = {_usd(cost.power_usd)}" if cost.power_usd is not None else ""
+        lines.append(f"{cost.kwh:,.1f} kWh at full power, without the computer around{paid}")
+    return lines
+
+
+def loss_lines(found: Outlook) -> list[str]:
+    if found.loss is None:
+        return []
+    low, high = found.loss
+    return [f"{low:.2f} to {high:.2f} expected at the end (assumed: arXiv:2404.10102, and 10% for this text)"]
+
+
+def _first(time: Forecast) -> str:
+    if time.first_checkpoint is None:
+        return ""
+    return f"; first checkpoint after {duration(time.first_checkpoint)}"
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / GIB:.2f}"
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:,.0f}" if amount >= 100 else f"${amount:,.2f}"

@@ -1,0 +1,101 @@
+"""Whether a run fits on its device, the largest batch that does, and what to change where it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gptmill.plan.flops import has_closed_form
+from gptmill.plan.memory import Memory, memory_of
+from gptmill.plan.types import Plan
+from gptmill.units import size
+
+LARGEST_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Change:
+    """Settings that make a run fit, with the same sequences in every step. ``plan`` has them."""
+
+    plan: Plan
+    settings: dict[str, int | bool]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}={value}" for key, value in self.settings.items())
+
+
+def memory_known(plan: Plan) -> Memory | None:
+    """The memory bill; None for a part from outside, which has no formula."""
+    return memory_of(plan) if has_closed_form(plan.shape) else None
+
+
+def needs(plan: Plan) -> int:
+    """Bytes on each device at the worst moment, what is held before the first tensor included."""
+    memory = memory_of(plan)
+    return memory.peak + memory.context
+
+
+def fits(plan: Plan, limit: int | None = None) -> bool | None:
+    """None where the device's memory is not known.
+
+    Args:
+        limit: bytes; None = all of the device's memory.
+    """
+    limit = plan.device_memory if limit is None else limit
+    return None if limit is None or not has_closed_form(plan.shape) else needs(plan) <= limit
+
+
+def largest_batch(plan: Plan, limit: int | None = None) -> int:
+    """The most sequences at a time that fit, 0 for none; the step's accumulation is left out of account."""
+    limit = plan.device_memory if limit is None else limit
+    assert limit is not None
+    low, high = 0, LARGEST_BATCH + 1
+    while high - low > 1:
+        middle = min((low + high) // 2, 2 * low + 1)
+        if needs(replace(plan, batch_size=middle)) <= limit:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def nearest_fit(plan: Plan, limit: int | None = None) -> Change | None:
+    """The config nearest to this one that fits: first fewer sequences at a time, then activation checkpointing as well.
+
+    Every step still reads the same sequences. None: not even one sequence fits.
+    """
+    limit = plan.device_memory if limit is None else limit
+    assert limit is not None
+    share = plan.effective_batch_size // plan.world_size
+    for checkpointing in dict.fromkeys((plan.shape.activation_checkpointing, True)):
+        shape = replace(plan.shape, activation_checkpointing=checkpointing)
+        for batch in _divisors(share, at_most=min(plan.batch_size, largest_batch(replace(plan, shape=shape), limit))):
+            steps = share // batch * plan.world_size
+            changed = replace(
+                plan, shape=shape, batch_size=batch, gradient_accumulation_steps=steps, micro_steps=share // batch
+            )
+            if needs(changed) > limit:
+                continue
+            settings: dict[str, int | bool] = {"batch_size": batch, "gradient_accumulation_steps": steps}
+            if checkpointing != plan.shape.activation_checkpointing:
+                settings["activation_checkpointing"] = True
+            return Change(changed, settings)
+    return None
+
+
+def refusal(plan: Plan, limit: int | None = None) -> str | None:
+    """The one sentence about a run that does not fit, with the nearest config that does; None when it fits."""
+    if fits(plan, limit) is not False:
+        return None
+    limit = plan.device_memory if limit is None else limit
+    assert limit is not None
+    change = nearest_fit(plan, limit)
+    says = f"batch_size={plan.batch_size}: needs {size(needs(plan))} of {size(limit)} on {plan.device_name}"
+    if change is None:
+        alone = needs(replace(plan, batch_size=1))
+        return f"{says}, and one sequence {size(alone)}; try a smaller model or block_size, or a larger device"
+    return f"{says}; nearest that fits: {change}"
+
+
+def _divisors(n: int, at_most: int) -> list[int]:
+    """Largest first."""
+    return [d for d in range(at_most, 0, -1) if n % d == 0]

@@ -1,0 +1,91 @@
+"""What is held around the tensors: workspaces, holes in the heap, contexts, and the host's side."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from gptmill.plan.memory.heap import Heap
+from gptmill.plan.memory.network import play
+from gptmill.plan.memory.setting import Setting, with_layers
+from gptmill.plan.types import Plan
+from gptmill.shapes import ModelShape
+
+MIB = 2**20
+# cuBLAS keeps a workspace for each thread that multiplies, and backward has one of its own: 32 MiB on Hopper and later,
+# 8 MiB before (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize)
+HOPPER = re.compile(r"\b(G?H[12]00|GB?[23]00)\b")
+CUDA_CONTEXT = 500 * MIB  # assumed: kernels and the driver's own, outside of torch's allocator
+# Measured on Linux with torch 2.13 (benchmarks/results/memory_cpu.json): the process when all is imported, and what the
+# first steps read in of torch's code
+PYTHON = 304 * MIB
+FIRST_STEPS = 60 * MIB
+# Measured (docs/log.md): bytes for each parameter on top of weights and moments while a checkpoint is written, and on top
+# of weights while one is read; a GPU's moments are copied to the host besides
+SAVING, LOADING = 24, 32
+STEPS, MICRO_STEPS, PLAYED = 3, 3, 24  # played; later steps find the heap as these leave it
+
+
+def overhead_of(s: Setting, tensors: int, plan: Plan) -> int:
+    """Bytes on the device beside its tensors."""
+    if s.device == "cuda":
+        return 2 * (32 if HOPPER.search(plan.device_name) else 8) * MIB
+    if s.device == "cpu":
+        return FIRST_STEPS + max(0, reach(s, min(plan.micro_steps, MICRO_STEPS)) - tensors)
+    return 0
+
+
+def context_of(device: str) -> int:
+    """Bytes on the device before there is any tensor."""
+    return {"cuda": CUDA_CONTEXT, "cpu": PYTHON}.get(device, 0)
+
+
+@lru_cache(maxsize=4096)
+def reach(s: Setting, micro_steps: int) -> int:
+    """How far the heap of a CPU process reaches in training [bytes]; from PLAYED layers on by so much a layer."""
+    if (more := s.shape.n_layer - PLAYED) > 0:
+        deep, shallow = (reach(with_layers(s, n), micro_steps) for n in (PLAYED, PLAYED // 2))
+        return deep + more * (deep - shallow) // (PLAYED - PLAYED // 2)
+    heap, model = Heap(), blocks(s.shape)
+    for numbers in model:
+        heap.take(4 * numbers)
+    if s.shape.attention_backend == "manual":
+        for _ in range(s.shape.n_layer):
+            heap.take(4 * s.shape.block_size**2)
+    for step in range(STEPS):
+        kept = []
+        for micro_step in range(micro_steps):
+            tokens = heap.take(8 * s.batch * (s.shape.block_size + 1))
+            kept += play(s, accumulated=micro_step > 0, heap=heap).kept
+            heap.give(tokens)
+        if step == 0:
+            for numbers in model:
+                heap.take(4 * numbers)
+                heap.take(4 * numbers)
+        for gradient in kept:
+            gradient.release()
+    return heap.high
+
+
+def blocks(shape: ModelShape) -> list[int]:
+    """Numbers in each matrix of a model."""
+    C, F, T = shape.n_embd, shape.ffn_dim, shape.block_size
+    up = 2 * F if shape.ffn_type == "swiglu" else F
+    layer = [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C]
+    heads = 1 if shape.weight_tying else 2
+    positions = [T * C] if shape.position_encoding == "learned_absolute" else []
+    return [shape.vocab_size * C] * heads + positions + layer * shape.n_layer
+
+
+def host_of(plan: Plan, s: Setting, tensors: int) -> int:
+    """Bytes of this process in host memory at its worst: in a step on a CPU, or while a checkpoint is written or read.
+
+    The pages of a dataset that the system keeps at hand are not counted: it gives them back when asked.
+    """
+    windows = 2 * 8 * plan.eval_sequences * (plan.shape.block_size + 1)
+    rollback = "rollback" in (plan.on_spike, plan.on_nonfinite)
+    snapshot = 2 * 12 * plan.params if rollback else 0  # one to go back to, and the next while it is made
+    on_cpu = s.device == "cpu"
+    step = tensors + overhead_of(s, tensors, plan) if on_cpu else 0
+    held = 12 * plan.params if on_cpu else 8 * plan.params
+    return PYTHON + windows + snapshot + max(step, held + SAVING * plan.params, LOADING * plan.params)

@@ -1,0 +1,116 @@
+"""The bill: what one device holds at the worst moment of a step, by what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from gptmill.plan.flops import params
+from gptmill.plan.memory.around import context_of, host_of, overhead_of
+from gptmill.plan.memory.network import play
+from gptmill.plan.memory.setting import Setting, with_layers
+from gptmill.plan.types import Plan
+from gptmill.shapes import ModelShape
+
+STATES = {"adamw": 8}  # bytes of optimizer state for each parameter: two float32 moments
+PLAYED = 32  # layers; beyond, each one more adds what the last one did
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device at the worst moment of a step; the parts add up to ``peak``.
+
+    Args:
+        weights: parameters, and the tables that are not trained.
+        gradients: those that exist at that moment.
+        activations: what backward needs, what it makes on its way, and copies of weights for matmuls.
+        logits: the loss's, where the worst moment lies in it.
+        overhead: libraries' workspaces, and what the allocator holds without use.
+        context: held before there is any tensor: CUDA's context, or Python and its libraries.
+        moment: 'forward and backward' or 'update'.
+        host: of this process in the host's memory, at its own worst moment.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    overhead: int
+    context: int
+    moment: str
+    host: int
+
+    @property
+    def peak(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.overhead
+
+
+@lru_cache(maxsize=4096)
+def micro_step(s: Setting, accumulated: bool) -> tuple[int, int, int]:
+    """Bytes at the peak of one micro-step: all, the gradients and the logits among them.
+
+    Args:
+        accumulated: gradients of earlier micro-steps exist; they are not counted here.
+    """
+    more = s.shape.n_layer - PLAYED
+    if more <= 0:
+        tape = play(s, accumulated)
+        return tape.peak, *tape.at_peak
+    deep, deeper = (micro_step(with_layers(s, n), accumulated) for n in (PLAYED - 1, PLAYED))
+    peak, gradients, logits = (b + more * (b - a) for a, b in zip(deep, deeper))
+    return peak, gradients, logits
+
+
+def memory_of(plan: Plan, strategy: str = "ddp") -> Memory:
+    """What ``plan`` takes on each of its devices.
+
+    Args:
+        strategy: what several devices share out: 'ddp' nothing, 'zero1' the optimizer's states, 'fsdp' those, the
+            gradients and the weights.
+
+    Source: Rajbhandari et al. 2020, ZeRO, arXiv:1910.02054, section 5, with float32 weights and gradients.
+    """
+    width, device = 4 if plan.dtype == "float32" else 2, plan.device.split(":")[0]
+    s = Setting(plan.shape, plan.batch_size, width, device, plan.compile)
+    accumulated = plan.micro_steps > 1
+    peak, made, logits = micro_step(s, accumulated)
+    states, weights, gathered = STATES[plan.optimizer] * plan.params, 4 * plan.params, 0
+    if strategy in ("zero1", "fsdp"):
+        states = -(-states // plan.world_size)
+    if strategy == "fsdp" and plan.world_size > 1:
+        # two units at a time: the one that computes and the one that is fetched meanwhile
+        gathered = 2 * 4 * largest_unit(plan.shape)
+        weights = -(-weights // plan.world_size)
+    gradients = made + (weights if accumulated else 0)
+    through = gradients + peak - made + gathered
+    moment = "forward and backward" if through >= weights else "update"
+    if moment == "update":
+        gradients, through, logits = weights, weights, 0
+    weights += 4 * tables(plan.shape)
+    tensors = weights + states + through
+    return Memory(
+        weights=weights,
+        gradients=gradients,
+        optimizer=states,
+        activations=through - gradients - logits,
+        logits=logits,
+        overhead=overhead_of(s, tensors, plan),
+        context=context_of(s.device),
+        moment=moment,
+        host=host_of(plan, s, tensors),
+    )
+
+
+def tables(shape: ModelShape) -> int:
+    """Numbers that a model holds beside its parameters: masks of the manual kernel, one a layer, and positions'."""
+    T = shape.block_size
+    masks = shape.n_layer * T * T if shape.attention_backend == "manual" else 0
+    positions = {"sinusoidal": T * shape.n_embd, "rope": T * (shape.head_dim // 2) * 2}
+    return masks + positions.get(shape.position_encoding, 0)
+
+
+def largest_unit(shape: ModelShape) -> int:
+    """Parameters of the largest part that FSDP gathers at once: a block, or what is outside of all blocks."""
+    outside = params(replace(shape, n_layer=0))
+    return max(outside, (params(shape) - outside) // shape.n_layer)
