@@ -8,15 +8,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from gptmill.cli.ranks import Material
 from gptmill.cli.startup import device_peak, layer_flops, metadata, startup_info, utilization
 from gptmill.config.schema import Config
+from gptmill.data.baseline import unigram_loss
 from gptmill.events import Event
 from gptmill.plan.types import Plan
 from gptmill.track.console import STYLES, ConsoleRecorder
 from gptmill.track.folded import FoldedLog
 from gptmill.track.jsonl import JsonlRecorder
 from gptmill.track.meters import Meter
-from gptmill.track.summary import Summary
+from gptmill.track.summary import Summary, peak_host_memory
+from gptmill.train.checkpoint import result_sha256
+from gptmill.train.device import peak_memory
 from gptmill.train.state import TrainState
 
 Recorder = Callable[[Event], Iterable[Event]]  # may answer with events of its own: CheckpointSaved, Notice
@@ -31,6 +35,23 @@ def meter(plan: Plan) -> Meter:
         attention_flops=attention,
         ffn_flops=ffn,
         utilization=utilization(plan.device),
+    )
+
+
+def held(plan: Plan) -> Callable[[], int]:
+    """Tells the most bytes that were held so far: by torch on a GPU, else by this process."""
+    return lambda: peak_memory(plan.device) or peak_host_memory()
+
+
+def summary_of(plan: Plan, run_dir: Path, found: Material) -> Summary:
+    """What `train --json` prints at the end."""
+    return Summary(
+        run_dir,
+        params=plan.params,
+        flops_per_token=plan.flops_per_token,
+        unigram_entropy=unigram_loss(found.tokens["train"], found.eval_windows["val"][:, 1:], plan.shape),
+        weights_sha256=lambda: result_sha256(run_dir, found.state, plan),
+        peak_memory=held(plan),
     )
 
 

@@ -17,8 +17,10 @@ from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan_page import remarks
+from gptmill.cli.preflight import check_fits
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
 from gptmill.cli.ranks import begin, follow, gather_material
+from gptmill.cli.reality import PlanAndReality
 from gptmill.cli.report import report_at_end
 from gptmill.cli.resuming import check_resumable, load_run
 from gptmill.cli.say import say
@@ -42,6 +44,7 @@ def train(
     json: Flag = False,
     explain: Flag = False,
     overwrite: Flag = False,
+    force: Flag = False,
     profile: Profile = None,
     import_: Import = None,
 ) -> int:
@@ -57,6 +60,8 @@ def train(
         Print every setting and where it came from, and train nothing.
     overwrite
         Delete the run that is in the run folder and start anew.
+    force
+        Start what does not fit in memory or on the disk, by the plan.
     import_
         A Python module with parts of your own, registered when it is imported.
     """
@@ -67,11 +72,17 @@ def train(
         from gptmill.cli.explain import explain as show
 
         return show(resolved)
-    return carry_out(resolved, json=json, overwrite=overwrite, profile=profile)
+    return carry_out(resolved, json=json, overwrite=overwrite, force=force, profile=profile)
 
 
 def carry_out(
-    resolved: Resolved, *, json: bool, overwrite: bool, profile: Profile, furnish: Furnish = lambda _: None
+    resolved: Resolved,
+    *,
+    json: bool,
+    overwrite: bool,
+    force: bool = False,
+    profile: Profile,
+    furnish: Furnish = lambda _: None,
 ) -> int:
     """Settle the plan, find the run folder, train."""
     check_resumable(resolved)
@@ -84,6 +95,8 @@ def carry_out(
     check_steps(profile, plan)
     if config.init_from != "resume":
         check_start(plan)
+    if not force:
+        check_fits(plan, resolved.own.run if resolved.own else config.out_dir)
     run_dir = open_run_dir(
         resolved.own.run if resolved.own else config.out_dir,
         explicit=resolved.own is not None or resolved.origins["out_dir"].startswith("--"),
@@ -118,14 +131,10 @@ def fit(
     Returns:
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
-    from gptmill.cli.recording import Recorder, Recording, meter, watchers
+    from gptmill.cli.recording import Recorder, Recording, held, meter, summary_of, watchers
     from gptmill.cli.samples import SampleRecorder
-    from gptmill.data.baseline import unigram_loss
     from gptmill.track.describe import describe
-    from gptmill.track.summary import Summary, peak_host_memory
-    from gptmill.train.checkpoint import result_sha256
     from gptmill.train.checkpointer import Checkpointer
-    from gptmill.train.device import peak_memory
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
     from gptmill.train.signals import StopOnSignal
@@ -139,19 +148,13 @@ def fit(
     describe(run_dir.path, resolved.config.model_dump(), resolved.first_origins(), plan, save_tokenizer=save)
     furnish(run_dir.path)
 
-    summary = Summary(
-        run_dir.path,
-        params=plan.params,
-        flops_per_token=plan.flops_per_token,
-        unigram_entropy=unigram_loss(found.tokens["train"], found.eval_windows["val"][:, 1:], plan.shape),
-        weights_sha256=lambda: result_sha256(run_dir.path, state, plan),
-        peak_memory=lambda: peak_memory(plan.device) or peak_host_memory(),
-    )
+    summary = summary_of(plan, run_dir.path, found)
     stop = StopOnSignal(patient=place.world_size > 1)
     recorders: list[Recorder] = [
         *watchers(plan, resolved.config, run_dir.path, state, summary),
         *trackers(resolved, plan, run_dir.path),
         Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training),
+        PlanAndReality(plan, held(plan)),
         *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
         *([ProfileRecorder(run_dir.path, profile, plan)] if profile else []),
     ]

@@ -41,6 +41,7 @@ def train_lm(
     json: Flag = False,
     explain: Flag = False,
     overwrite: Flag = False,
+    force: Flag = False,
     profile: Profile = None,
     import_: Import = None,
 ) -> int:
@@ -56,6 +57,8 @@ def train_lm(
         Print every setting and where it came from, and train nothing.
     overwrite
         Delete the run that is in the run folder and start anew.
+    force
+        Start what does not fit in memory or on the disk, by the plan.
     import_
         A Python module with parts of your own, registered when it is imported.
     """
@@ -68,7 +71,7 @@ def train_lm(
         from gptmill.cli.explain import explain as show
 
         return show(resolved)
-    return carry_out(resolved, json=json, overwrite=overwrite, profile=profile, furnish=furnish)
+    return carry_out(resolved, json=json, overwrite=overwrite, force=force, profile=profile, furnish=furnish)
 
 
 def entrance(argv: list[str]) -> dict[str, object]:

@@ -266,7 +266,9 @@ def test_sample_answers_a_mistake_in_one_line(folder: Path, straight: dict[str, 
 
 
 def test_a_model_that_does_not_fit_is_refused_without_a_traceback(folder: Path) -> None:
-    done = gptmill(folder, "train", *SMALL, "--n_embd=100000", "--n_head=1", "--n_layer=1000", "--out_dir=huge")
+    done = gptmill(
+        folder, "train", *SMALL, "--n_embd=100000", "--n_head=1", "--n_layer=1000", "--out_dir=huge", "--force"
+    )
     assert done.code == 1 and "out of memory" in done.err and "Traceback" not in done.err
 
 
