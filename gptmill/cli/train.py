@@ -131,6 +131,7 @@ def fit(
     Returns:
         the summary that --json prints, and the signal that ended the run early, if one did.
     """
+    from gptmill.cli.auto_batch import try_batch_size
     from gptmill.cli.recording import Recorder, Recording, held, meter, summary_of, watchers
     from gptmill.cli.samples import SampleRecorder
     from gptmill.track.describe import describe
@@ -140,6 +141,7 @@ def fit(
     from gptmill.train.signals import StopOnSignal
 
     found = gather_material(plan, place)
+    plan = try_batch_size(plan, found)
     state, facts = found.state, run_facts(plan, data)
     begin(found, run_dir, plan, facts)
     tokenizer = dataset_tokenizer(data)

@@ -49,6 +49,9 @@ MODEL_NAMES: dict[str, str] = {
     "gpt2-xl": "gpt2-xl",
 }
 
+# A word for a number that means another key: (key, word) -> (our key, its value).
+MOVED: dict[tuple[str, str], tuple[str, bool]] = {("batch_size", "auto"): ("auto_batch_size", True)}
+
 # Values that mean one of ours: key -> value -> (our value, why).
 SAME_VALUE: dict[str, dict[str, tuple[str, str]]] = {
     "attention_backend": {"flash_attn_2": ("sdpa", "PyTorch's fused attention holds the same kernel")},

@@ -27,7 +27,6 @@ class Later:
 
 KEYS: dict[str, Later] = {
     "reinitialize_weights": Later("loading pretrained weights", ON),
-    "auto_batch_size": Later("choosing the batch size automatically"),
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
     "pruning_method": Later("pruning", NOTHING),
@@ -40,8 +39,6 @@ KEYS: dict[str, Later] = {
 # Options of the capabilities above: without those they change nothing, so any value is accepted.
 OPTIONS: frozenset[str] = frozenset(
     [
-        "max_batch_size",
-        "target_memory_utilization",
         "penalty_top_k",
         "top_k",
         "target_sparsity",
@@ -70,7 +67,6 @@ GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 # Values of keys that exist.
 VALUES: dict[str, dict[str, str]] = {
     "init_from": dict.fromkeys(GPT2_SIZES, "loading pretrained weights"),
-    "batch_size": {"auto": "choosing the batch size automatically"},
     "optimizer": dict.fromkeys(("sgd", "adam", "adamwadv", "adamwspam", "adamwprune"), "this optimizer"),
 }
 

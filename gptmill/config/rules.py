@@ -34,6 +34,7 @@ LARGEST: dict[str, int] = {
     "sliding_window": 2**24,
     "seed": 2**63 - 1,
     "batch_size": 2**20,
+    "max_batch_size": 2**20,
     "gradient_accumulation_steps": 2**20,
     "effective_batch_size": 2**30,
     "reference_batch_size": 2**30,

@@ -33,6 +33,7 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]  # of a whole
 
 
 def key(group: str, default: Any, says: str) -> Any:
@@ -83,6 +84,9 @@ class Config(BaseModel):
     seed: Natural = key("start", 1337, "decides initial weights, data order and dropout")
 
     batch_size: Count = key("batch", 12, "sequences per device per micro-step")
+    auto_batch_size: bool = key("batch", False, "take what memory holds (or batch_size=auto); a step stays the same")
+    max_batch_size: Count | None = key("batch", None, "largest that auto_batch_size takes; None = what fits")
+    target_memory_utilization: Share = key("batch", 0.85, "of the device's memory that auto_batch_size fills")
     gradient_accumulation_steps: Count = key("batch", 40, "micro-steps per update, summed over all devices")
     effective_batch_size: Count | None = key("batch", None, "sequences per update; sets gradient_accumulation_steps")
 
@@ -107,7 +111,7 @@ class Config(BaseModel):
     min_lr_ratio: Annotated[float, Field(ge=0, le=1)] | None = key(
         "schedule", None, "min_lr as a share of learning_rate"
     )
-    decay_fraction: Annotated[float, Field(gt=0, le=1)] = key("schedule", 0.2, "wsd: last part of the run that decays")
+    decay_fraction: Share = key("schedule", 0.2, "wsd: last part of the run that decays")
     decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
 
     eval_interval: Count | Literal["epoch"] = key(

@@ -45,6 +45,8 @@ class Translation:
                 self.problems.append(f"{_at(setting, name)}: unknown key{hint}")
             elif name not in later.OPTIONS:
                 self._known(name, setting, found)
+        if "batch_size" in found and "auto_batch_size" not in found:  # a number beats what a lower layer left open
+            found["auto_batch_size"] = Setting(False, found["batch_size"].origin)
         return found
 
     def all_notices(self) -> tuple[str, ...]:
@@ -72,6 +74,8 @@ class Translation:
                 self.problems.append(f"{blame(origin, name, value)}: {says}")
                 return
             value = aliases.MODEL_NAMES.get(str(value))
+        if isinstance(value, str) and (key, value) in aliases.MOVED:
+            key, value = aliases.MOVED[key, value]
         if key != name and not setting.from_flag:
             origin = f"{origin} ({name})"
         typed = self._typed(key, value, origin)

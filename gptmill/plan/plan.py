@@ -10,6 +10,7 @@ from gptmill.config.rules import broken_rules
 from gptmill.config.schema import Config
 from gptmill.errors import ConfigError, DataError, GptmillError
 from gptmill.plan.advice import Situation, advise
+from gptmill.plan.auto_batch import choose_batch_size
 from gptmill.plan.batch import Batch, settle_batch
 from gptmill.plan.flops import counts, has_closed_form, members
 from gptmill.plan.hardware import settle_compile, settle_device, settle_dtype
@@ -68,7 +69,7 @@ def make_plan(
     known = has_closed_form(shape)
     assert known or trace, f"no formula and no trace for {shape}"
     size = counts(shape) if known or not trace else trace(shape)
-    plan = _assemble(config, data, machine, shape, size, batch, horizon)
+    plan = choose_batch_size(_assemble(config, data, machine, shape, size, batch, horizon))
     return replace(plan, advice=advise(Situation(config, plan, data, machine)))
 
 
@@ -104,6 +105,7 @@ def plan_json(plan: Plan, found: Outlook) -> dict[str, Any]:
         "members": [member._asdict() for member in members(plan.shape)] if has_closed_form(plan.shape) else None,
         "micro_steps": plan.micro_steps,
         "eval_sequences": plan.eval_sequences,
+        "memory_target": plan.memory_target,
         "schedule": plan.schedule,
         "lr_decay_iters": plan.lr_decay_iters,
         "vocab_size": plan.shape.vocab_size,
@@ -145,6 +147,9 @@ def _assemble(
         "val_tokens": data.val_tokens if data else None,
         "windows_per_epoch": windows,
         "eval_sequences": config.eval_iters * config.batch_size,
+        "memory_target": int(config.target_memory_utilization * machine.memory)
+        if config.auto_batch_size and machine.memory
+        else None,
         "tokens_per_iter": tokens_per_iter,
         "total_tokens": horizon.max_iters * tokens_per_iter,
         "epochs": epochs,

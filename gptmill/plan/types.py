@@ -86,6 +86,8 @@ class Plan:
     world_size: int
     micro_steps: int  # per device and step: gradient_accumulation_steps / world_size
     eval_sequences: int  # of each split, whatever the micro-batch
+    memory_target: int | None  # bytes on a device that batch_size was chosen to stay below; None: it was not chosen
+    max_batch_size: int | None  # the largest that may be chosen
     effective_batch_size: int  # sequences per step
     tokens_per_iter: int
 

@@ -23,6 +23,7 @@ NEEDS_FLAG = (
 )
 # The same run, rounded differently; a checkpoint records them and a difference is said.
 ROUNDING = (
+    *("auto_batch_size", "max_batch_size", "target_memory_utilization"),
     *("attention_backend", "activation_checkpointing", "device", "dtype", "compile", "deterministic"),
     "matmul_precision",
 )

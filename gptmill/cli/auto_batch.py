@@ -1,0 +1,128 @@
+"""``auto_batch_size`` meets the machine: the batch that the plan chose is tried for real before the run begins.
+
+The plan is right within a few percent. A trial is the costliest moment of a step, forward and backward over what a
+micro-batch holds, gradients already there; it leaves the weights alone. What it took decides whether there is room for
+more, or whether it was too much. Several devices take what the plan says, which is the same for all of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gptmill.cli.ranks import Material
+from gptmill.cli.say import say
+from gptmill.errors import GptmillError, is_out_of_memory
+from gptmill.plan.auto_batch import in_micro_steps, least_micro_steps
+from gptmill.plan.batch import micro_batch, with_batch_size
+from gptmill.plan.memory import memory_of
+from gptmill.plan.types import Plan
+from gptmill.track.summary import peak_host_memory
+from gptmill.train.device import autocast, dropout_keys, to_device
+from gptmill.train.state import TrainState
+from gptmill.units import size
+
+TRIALS = 8
+HOST_ROOM = 0.95  # of the target, on a CPU: a run's process holds a few percent more than a trial (docs/log.md)
+MICRO_STEPS = 4  # of a trial: gradients are there, and a heap of blocks of two sizes has its holes
+
+
+def try_batch_size(plan: Plan, found: Material) -> Plan:
+    """The plan with the largest micro-batch that stays within its target when it is tried; says what that took.
+
+    Raises:
+        GptmillError: not even one sequence at a time can be tried.
+    """
+    if plan.memory_target is None or plan.world_size > 1:
+        return plan
+    forward, target = found.engine.wrap(found.state.model, plan), plan.memory_target
+    if not plan.device.startswith("cuda"):
+        target = int(HOST_ROOM * target)
+    fits: tuple[Plan, int] | None = None  # the largest known to, and the bytes it takes
+    too_large = in_micro_steps(plan, least_micro_steps(plan)).batch_size + 1
+    candidate = plan
+    for _ in range(TRIALS):
+        used = trial(candidate, found.state, forward)
+        if used is not None and used <= target:
+            fits = candidate, used
+        else:
+            too_large = candidate.batch_size
+        following = _next(candidate, used, target, fits[0] if fits else None, too_large)
+        if following is None:
+            break
+        candidate = following
+    if fits is None and used is None and candidate.batch_size == 1:
+        raise GptmillError("out of memory with batch_size=1: lower block_size or the size of the model")
+    chosen, held = fits or (with_batch_size(plan, 1), None)
+    takes = f"{size(held)} of a target of" if held else "more than the target of"
+    say(f"batch_size={chosen.batch_size}: takes {takes} {size(plan.memory_target)} when tried")
+    return chosen
+
+
+def _next(plan: Plan, used: int | None, target: int, fits: Plan | None, too_large: int) -> Plan | None:
+    """What to try next, by what the plan says a sequence costs; None when nothing lies in between any more.
+
+    Args:
+        used: bytes that ``plan`` took; None when it ran out.
+        too_large: the least batch size known not to fit.
+    """
+    if used is None:
+        batch = plan.batch_size // 2
+    else:
+        memory = memory_of(plan)
+        each = max(1, (memory.activations + memory.logits) // plan.batch_size)
+        batch = plan.batch_size + (target - used) // each
+    batch = max(1, min(batch, too_large - 1))
+    following = with_batch_size(plan, batch)
+    if fits is not None and following.batch_size <= fits.batch_size and fits.micro_steps > 1:
+        following = in_micro_steps(plan, fits.micro_steps - 1)
+    inside = (fits.batch_size if fits else 0) < following.batch_size < too_large
+    return following if inside else None
+
+
+def trial(plan: Plan, state: TrainState, forward: Callable[..., Tensor]) -> int | None:
+    """Bytes that this process holds at most in a step, moments included that are not there yet; None: it ran out."""
+    cuda = plan.device.startswith("cuda")
+    _forget_peak(cuda)
+    generator = np.random.default_rng(0)
+    try:
+        for micro_step in range(min(MICRO_STEPS, plan.micro_steps)):
+            first, count = micro_batch(plan, micro_step, rank=0)
+            ids_BS = generator.integers(plan.shape.vocab_size, size=(count, plan.shape.block_size + 1), dtype=np.int64)
+            x_BT, y_BT = to_device(ids_BS, plan.device)
+            keys_B = dropout_keys(plan, first, count) if plan.shape.dropout else None
+            with autocast(plan):
+                loss = forward(x_BT, y_BT, keys_B)
+            loss.backward()
+            del x_BT, y_BT, keys_B, loss
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+    finally:
+        state.optimizer.zero_grad(set_to_none=True)
+    moments = 0 if state.optimizer.state else memory_of(plan).optimizer
+    if not cuda:
+        return peak_host_memory() + moments
+    free, total = torch.cuda.mem_get_info()
+    return total - free - torch.cuda.memory_reserved() + torch.cuda.max_memory_reserved() + moments
+
+
+def _forget_peak(cuda: bool) -> None:
+    """Give back what the trial before has freed, so that this one's peak is its own."""
+    gc.collect()
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
