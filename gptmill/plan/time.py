@@ -139,7 +139,8 @@ def checkpoints(plan: Plan, step: float, evaluation: float) -> int:
         between += max(0, each - also)
     if plan.checkpoint_minutes:
         seconds = plan.max_iters * step + evaluations(plan) * evaluation
-        between = max(between, int(seconds / (60 * plan.checkpoint_minutes)))
+        apart = max(1, ceil(60 * plan.checkpoint_minutes / step)) * step  # only between steps
+        between = max(between, int(seconds / apart))
     return 1 + max(0, between)
 
 
