@@ -48,14 +48,19 @@ def largest_batch(plan: Plan, limit: int | None = None) -> int:
     """The most sequences at a time that fit, 0 for none; the step's accumulation is left out of account."""
     limit = plan.device_memory if limit is None else limit
     assert limit is not None
-    low, high = 0, LARGEST_BATCH + 1
-    while high - low > 1:
-        middle = min((low + high) // 2, 2 * low + 1)
-        if needs(replace(plan, batch_size=middle)) <= limit:
-            low = middle
+    low, high = (0, 0), (LARGEST_BATCH + 1, 0)  # batch and bytes: the most known to fit, the least known not to
+    guess, before = 1, (0, 0)
+    while high[0] - low[0] > 1:
+        found = (guess, needs(replace(plan, batch_size=guess)))
+        if found[1] <= limit:
+            low = found
         else:
-            high = middle
-    return low
+            high = found
+        # memory grows nearly in proportion to the batch, so the line through the last two points leads close
+        each = (found[1] - before[1]) / (found[0] - before[0])
+        guess = found[0] + int((limit - found[1]) // max(each, 1.0))
+        guess, before = min(max(guess, low[0] + 1), high[0] - 1), found
+    return low[0]
 
 
 def nearest_fit(plan: Plan, limit: int | None = None) -> Change | None:
