@@ -15,8 +15,9 @@ from gptmill.config.schema import Config
 from gptmill.model import feedforwards, kernels, norms
 from gptmill.model.gpt import GPT
 from gptmill.model.loss import CHUNK_ELEMENTS
+from gptmill.model.trace import trace_held
 from gptmill.plan.memory import head, memory_of
-from gptmill.plan.memory.around import blocks
+from gptmill.plan.memory.around import matrices
 from gptmill.plan.memory.bill import micro_step, tables
 from gptmill.plan.memory.network import ATTENTION, FEEDFORWARDS, NORMS, play
 from gptmill.plan.memory.setting import Setting
@@ -91,7 +92,9 @@ def test_names_and_sizes_are_those_of_the_model() -> None:
     for shape in (ModelShape(n_layer=2), ModelShape(n_layer=2, position_encoding="rope", attention_backend="manual")):
         with torch.device("meta"):
             model = GPT(shape)
-        assert sorted(blocks(shape)) == sorted(p.numel() for p in model.parameters() if p.dim() == 2)
+        assert sorted(matrices(Setting(shape, 1, 4, "cpu"))) == sorted(
+            p.numel() for p in model.parameters() if p.dim() == 2
+        )
         assert tables(shape) == sum(buffer.numel() for buffer in model.buffers())
 
 
@@ -162,3 +165,12 @@ def test_saving_and_loading_take_what_was_measured() -> None:
     plan = plan_for(CPU, batch_size=1, eval_iters=1)
     assert memory_of(plan).host >= 36 * plan.params
     assert memory_of(replace(plan, on_spike="rollback")).host - memory_of(plan).host == 24 * plan.params
+
+
+def test_a_part_without_a_formula_is_traced() -> None:
+    """The trace of a shape that has a formula, beside that formula."""
+    plan = plan_for(CPU_BF16, block_size=128, batch_size=2, eval_iters=1)
+    assert plan.shape.attention_backend == "manual"
+    unknown = replace(plan, shape=replace(plan.shape, normalization="dyt"))
+    memory = memory_of(unknown, trace=lambda shape: trace_held(replace(shape, normalization="layernorm")))
+    assert memory.peak == pytest.approx(memory_of(plan).peak, rel=0.05)

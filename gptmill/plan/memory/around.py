@@ -9,7 +9,6 @@ from gptmill.plan.memory.heap import Heap
 from gptmill.plan.memory.network import play
 from gptmill.plan.memory.setting import Setting, with_layers
 from gptmill.plan.types import Plan
-from gptmill.shapes import ModelShape
 
 MIB = 2**20
 # cuBLAS keeps a workspace for each thread that multiplies, and backward has one of its own: 32 MiB on Hopper and later,
@@ -19,7 +18,7 @@ CUDA_CONTEXT = 500 * MIB  # assumed: kernels and the driver's own, outside of to
 # Measured on Linux with torch 2.13 (benchmarks/results/memory_cpu.json): the process when all is imported, and what the
 # first steps read in of torch's code
 PYTHON = 304 * MIB
-FIRST_STEPS = 60 * MIB
+FIRST_STEPS = 40 * MIB
 # Measured (docs/log.md): bytes for each parameter on top of weights and moments while a checkpoint is written, and on top
 # of weights while one is read; a GPU's moments are copied to the host besides
 SAVING, LOADING = 24, 32
@@ -46,7 +45,7 @@ def reach(s: Setting, micro_steps: int) -> int:
     if (more := s.shape.n_layer - PLAYED) > 0:
         deep, shallow = (reach(with_layers(s, n), micro_steps) for n in (PLAYED, PLAYED // 2))
         return deep + more * (deep - shallow) // (PLAYED - PLAYED // 2)
-    heap, model = Heap(), blocks(s.shape)
+    heap, model = Heap(), matrices(s)
     for numbers in model:
         heap.take(4 * numbers)
     if s.shape.attention_backend == "manual":
@@ -64,17 +63,20 @@ def reach(s: Setting, micro_steps: int) -> int:
                 heap.take(4 * numbers)
         for gradient in kept:
             gradient.release()
-    return heap.high
+    # something small that stays will lie in holes that the largest blocks would have filled; two of them fit what is measured
+    return heap.high + 2 * heap.largest
 
 
-def blocks(shape: ModelShape) -> list[int]:
+def matrices(s: Setting) -> list[int]:
     """Numbers in each matrix of a model."""
+    shape = s.shape
     C, F, T = shape.n_embd, shape.ffn_dim, shape.block_size
+    outside = [shape.vocab_size * C] * (1 if shape.weight_tying else 2)
+    if s.traced:
+        return outside + [s.traced[1] // shape.n_layer] * shape.n_layer
     up = 2 * F if shape.ffn_type == "swiglu" else F
-    layer = [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C]
-    heads = 1 if shape.weight_tying else 2
     positions = [T * C] if shape.position_encoding == "learned_absolute" else []
-    return [shape.vocab_size * C] * heads + positions + layer * shape.n_layer
+    return outside + positions + [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C] * shape.n_layer
 
 
 def host_of(plan: Plan, s: Setting, tensors: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gptmill.plan.flops import NORM_VECTORS
+from gptmill.plan.flops import NORM_VECTORS, has_closed_form
 from gptmill.plan.memory.head import loss
 from gptmill.plan.memory.heap import Heap
 from gptmill.plan.memory.setting import Setting
@@ -235,14 +235,33 @@ def embeddings(tape: Tape, s: Setting) -> Value:
     return replaced(x, cast(tape, x, 4, s.width))
 
 
+def blocks(tape: Tape, x: Value, s: Setting) -> Value:
+    """All blocks and the last norm."""
+    one = traced_block if s.traced else block
+    for _ in range(s.shape.n_layer):
+        again = s.shape.activation_checkpointing
+        x = replaced(x, tape.recomputed(lambda x: one(tape, x, s), x)) if again else one(tape, x, s)
+    return x if s.traced else replaced(x, NORMS[s.shape.normalization](tape, x, s, s.shape.n_embd))
+
+
+def traced_block(tape: Tape, x: Value, s: Setting) -> Value:
+    """A block of which only is known what all of them hold, and how many parameters they have."""
+    assert s.traced
+    held, numbers = (of_all // s.shape.n_layer for of_all in s.traced)
+    weight = Weight(numbers, s.width)
+    return replaced(x, tape.op(x.size, x, saves=[held // 4 * s.width * s.batch], weight=weight))
+
+
 def play(s: Setting, accumulated: bool, heap: Heap | None = None) -> Tape:
     """One micro-step, forward and backward."""
     tape = Tape(accumulated, late=s.compiled, heap=heap)
     x = embeddings(tape, s)
-    for _ in range(s.shape.n_layer):
-        again = s.shape.activation_checkpointing
-        x = replaced(x, tape.recomputed(lambda x: block(tape, x, s), x)) if again else block(tape, x, s)
-    x = replaced(x, NORMS[s.shape.normalization](tape, x, s, s.shape.n_embd))
+    x = blocks(tape, x, s)
     loss(tape, x, s)
     tape.backward()
     return tape
+
+
+def has_formula(shape: ModelShape) -> bool:
+    """Whether every part of the shape is played through here."""
+    return has_closed_form(shape) and shape.attention_backend in ATTENTION
