@@ -58,7 +58,8 @@ def time_lines(plan: Plan, found: Outlook) -> list[str]:
     """The whole run with its interval, the pace, what it is made of, and on what that rests."""
     time = found.time
     if time is None:
-        return [f"not known: nothing is published of {plan.device_name}; --probe measures it in about ten seconds"]
+        why = "a part has no formula" if found.memory is None else f"nothing is published of {plan.device_name}"
+        return [f"not known: {why}; --probe measures it in about ten seconds"]
     hypothetical = "if it fitted: " if found.fits is False else ""
     speed = f"{time.tokens_per_second:,.0f} tokens/s" + (f", MFU {time.mfu:.1%}" if time.mfu is not None else "")
     return [

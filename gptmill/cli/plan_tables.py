@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from gptmill.errors import UserError
 from gptmill.plan.devices import machine_of, table
-from gptmill.plan.fit import LARGEST_BATCH, fits, largest_batch, needs
+from gptmill.plan.fit import LARGEST_BATCH, fits, largest_batch, memory_known, needs
 from gptmill.plan.outlook import outlook
 from gptmill.plan.roofline import pace_of
 from gptmill.plan.types import Machine, Plan
@@ -76,7 +77,15 @@ def device_table(
 
 
 def batch_table(plan: Plan, *, as_json: bool) -> str:
-    """Sequences at a time that make up the same step: memory and speed of each, the largest that fits marked."""
+    """Sequences at a time that make up the same step: memory and speed of each, the largest that fits marked.
+
+    Raises:
+        UserError: a part has no formulas, because it came from outside.
+    """
+    if memory_known(plan) is None:
+        raise UserError(
+            f"--batches: {plan.architecture} has a part without formulas, so its memory is not known; leave it out"
+        )
     share = plan.effective_batch_size // plan.world_size
     most = None if plan.device_memory is None else largest_batch(plan)
     rows: list[dict[str, Any]] = []
