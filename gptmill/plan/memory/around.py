@@ -11,9 +11,9 @@ from gptmill.plan.memory.setting import Setting, with_layers
 from gptmill.plan.types import Plan
 
 MIB = 2**20
-# cuBLAS keeps a workspace for each thread that multiplies, and backward has one of its own: 32 MiB on Hopper and later,
-# 8 MiB before (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize)
-HOPPER = re.compile(r"\b(G?H[12]00|GB?[23]00)\b")
+# BLAS keeps a workspace for each thread that multiplies, and backward has one of its own: 32 MiB on Hopper, Blackwell and
+# AMD's, 8 MiB on others (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize)
+LARGE_WORKSPACE = re.compile(r"\bG?[HB][123]00\b|Instinct|Radeon")
 CUDA_CONTEXT = 500 * MIB  # assumed: kernels and the driver's own, outside of torch's allocator
 # Measured on Linux with torch 2.13 (benchmarks/results/memory_cpu.json): the process when all is imported, and what the
 # first steps read in of torch's code
@@ -28,7 +28,7 @@ STEPS, MICRO_STEPS, PLAYED = 3, 3, 24  # played; later steps find the heap as th
 def overhead_of(s: Setting, tensors: int, plan: Plan) -> int:
     """Bytes on the device beside its tensors."""
     if s.device == "cuda":
-        return 2 * (32 if HOPPER.search(plan.device_name) else 8) * MIB
+        return 2 * (32 if LARGE_WORKSPACE.search(plan.device_name) else 8) * MIB
     if s.device == "cpu":
         return FIRST_STEPS + max(0, reach(s, min(plan.micro_steps, MICRO_STEPS)) - tensors)
     return 0
