@@ -31,6 +31,7 @@ from tests.plan.facts import AMPERE, CPU, CPU_BF16, data
 
 SIZE = {"n_layer": 3, "n_head": 4, "n_embd": 64, "block_size": 64, "vocab_size": 300, "ffn_dim": 192}
 BATCH = 4
+LLAMA = {"normalization": "rmsnorm", "position_encoding": "rope", "ffn_type": "swiglu", "ffn_dim": 2048}
 
 
 def mixed(n: int) -> list[tuple[ModelShape, str, bool]]:
@@ -50,12 +51,19 @@ def mixed(n: int) -> list[tuple[ModelShape, str, bool]]:
     return found
 
 
-def played(shape: ModelShape, dtype: str, accumulated: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Tape]:
+def played(
+    shape: ModelShape,
+    dtype: str,
+    accumulated: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str = "cpu",
+    compiled: bool = False,
+) -> tuple[int, Tape]:
     """Bytes held after forward, and the tape at its end."""
     held: list[int] = []
     backward = Tape.backward
     monkeypatch.setattr(Tape, "backward", lambda tape: (held.append(tape.live), backward(tape)))
-    tape = play(Setting(shape, BATCH, 4 if dtype == "float32" else 2, "cpu"), accumulated)
+    tape = play(Setting(shape, BATCH, 4 if dtype == "float32" else 2, device, compiled), accumulated)
     monkeypatch.undo()
     return held[0], tape
 
@@ -148,6 +156,32 @@ def test_weights_gradients_and_moments_do_not_shrink_with_the_precision_of_matmu
     exact, rounded = (plan_for(CPU, dtype=dtype, batch_size=1) for dtype in ("float32", "bfloat16"))
     assert memory_of(exact).optimizer == memory_of(rounded).optimizer
     assert memory_of(rounded).peak > 0.6 * memory_of(exact).peak
+
+
+@pytest.mark.parametrize(
+    ("settings", "compiled", "vectors", "matrices"),
+    [
+        ({}, False, 16, 0),
+        ({}, True, 16, 0),
+        ({"attention_backend": "manual"}, False, 16, 1),
+        ({"dropout": 0.1}, False, 18, 0),
+        ({"attention_backend": "manual", "dropout": 0.1}, False, 18, 3),
+        ({"activation_checkpointing": True}, False, 1, 0),
+        (LLAMA, False, 21.7, 0),
+        ({**LLAMA, "attention_backend": "manual"}, False, 18.7, 1),
+        (LLAMA, True, 21.7 - 2.7, 0),
+    ],
+)
+def test_what_a_layer_holds_is_what_the_guide_says(
+    settings: dict[str, Any], compiled: bool, vectors: float, matrices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = replace(ModelShape(vocab_size=300, block_size=256), **settings)
+    held = [
+        played(replace(shape, n_layer=n), "float32", True, monkeypatch, device="cuda", compiled=compiled)[0]
+        for n in (3, 2)
+    ]
+    stated = 4 * BATCH * 256 * (vectors * 768 + matrices * 12 * 256)
+    assert held[0] - held[1] == pytest.approx(stated, rel=0.004)
 
 
 def test_a_deep_model_is_told_by_its_last_layers_and_in_no_time() -> None:
