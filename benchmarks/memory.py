@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--configs", type=int, default=None)
     parser.add_argument("--largest", type=float, default=None, help="GiB that a config may take")
     parser.add_argument("--parallel", type=int, default=None, help="configs at a time")
+    parser.add_argument("--seed", type=int, default=SEED, help="of other configs, which join those on file")
     parser.add_argument(
         "--again", action="store_true", help="measure nothing: judge what is on file by today's predictions"
     )
@@ -221,8 +222,9 @@ def main() -> None:
     if args.train:
         print(json.dumps(train(json.loads(args.train))))
         return
+    path = RESULTS / f"memory_{args.device}.json"
+    on_file = json.loads(path.read_text()) if args.again or args.seed != SEED else {}
     if args.again:
-        on_file = json.loads((RESULTS / f"memory_{args.device}.json").read_text())
         machine = Machine(**on_file["machine"])
         rows = [judged(row["config"], row["found"], machine) for row in on_file["rows"] if "found" in row]
         report({**on_file, "rows": rows})
@@ -231,9 +233,9 @@ def main() -> None:
 
     on_cpu, machine = args.device == "cpu", detect_machine(args.device)
     room = args.largest * 2**30 if args.largest else 0.85 * (machine.memory or 2**33)
-    configs = draw(args.device, args.configs or (36 if on_cpu else 64), room, machine)
+    configs = draw(args.device, args.configs or (36 if on_cpu else 64), room, machine, args.seed)
     began = time.perf_counter()
-    rows = measure_all(configs, machine, args.parallel or (1 if on_cpu else 8), room)
+    rows = on_file.get("rows", []) + measure_all(configs, machine, args.parallel or (1 if on_cpu else 8), room)
     facts = {"torch": torch.__version__, "python": platform.python_version(), "seconds": time.perf_counter() - began}
     report({"machine": asdict(machine), **facts, "rows": rows})
 

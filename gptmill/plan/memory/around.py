@@ -15,10 +15,12 @@ MIB = 2**20
 # AMD's, 8 MiB on others (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize)
 LARGE_WORKSPACE = re.compile(r"\bG?[HB][123]00\b|Instinct|Radeon")
 CUDA_CONTEXT = 500 * MIB  # assumed: kernels and the driver's own, outside of torch's allocator
-# Measured on Linux with torch 2.13 (benchmarks/results/memory_cpu.json): the process when all is imported, and what the
-# first steps read in of torch's code
+# Measured on Linux with torch 2.13 (benchmarks/results/memory_cpu.json): the process when all is imported; what the first
+# steps read in of torch's code; and the share of what comes and goes in a step that small, lasting blocks keep from being
+# used again, besides one hole of the largest block's size
 PYTHON = 304 * MIB
-FIRST_STEPS = 40 * MIB
+FIRST_STEPS = 35 * MIB
+HOLES = 0.15
 # Measured (docs/log.md): bytes for each parameter on top of weights and moments while a checkpoint is written, and on top
 # of weights while one is read; a GPU's moments are copied to the host besides
 SAVING, LOADING = 24, 32
@@ -30,7 +32,8 @@ def overhead_of(s: Setting, tensors: int, plan: Plan) -> int:
     if s.device == "cuda":
         return 2 * (32 if LARGE_WORKSPACE.search(plan.device_name) else 8) * MIB
     if s.device == "cpu":
-        return FIRST_STEPS + max(0, reach(s, min(plan.micro_steps, MICRO_STEPS)) - tensors)
+        heap = reach(s, min(plan.micro_steps, MICRO_STEPS))
+        return FIRST_STEPS + max(0, heap - tensors) + int(HOLES * (tensors - 12 * plan.params))
     return 0
 
 
@@ -63,8 +66,7 @@ def reach(s: Setting, micro_steps: int) -> int:
                 heap.take(4 * numbers)
         for gradient in kept:
             gradient.release()
-    # something small that stays will lie in holes that the largest blocks would have filled; two of them fit what is measured
-    return heap.high + 2 * heap.largest
+    return heap.high + heap.largest
 
 
 def matrices(s: Setting) -> list[int]:

@@ -12,7 +12,7 @@ from gptmill.plan.memory.setting import Setting, with_layers
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
-STATES = {"adamw": 8}  # bytes of optimizer state for each parameter: two float32 moments
+MOMENTS = 8  # bytes of optimizer state for each parameter: two in float32; one of your own is taken to keep as much
 PLAYED = 32  # layers; beyond, each one more adds what the last one did
 
 
@@ -80,7 +80,7 @@ def memory_of(plan: Plan, strategy: str = "ddp", trace: Callable[[ModelShape], i
         s = replace(s, traced=(trace(plan.shape), plan.params - heads * plan.shape.vocab_size * plan.shape.n_embd))
     accumulated = plan.micro_steps > 1
     peak, made, logits = micro_step(s, accumulated)
-    states, weights, gathered = STATES[plan.optimizer] * plan.params, 4 * plan.params, 0
+    states, weights, gathered = MOMENTS * plan.params, 4 * plan.params, 0
     if strategy in ("zero1", "fsdp"):
         states = -(-states // plan.world_size)
     if strategy == "fsdp" and plan.world_size > 1:
