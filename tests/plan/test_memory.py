@@ -18,8 +18,10 @@ from gptmill.model.loss import CHUNK_ELEMENTS
 from gptmill.model.trace import trace_held
 from gptmill.plan.memory import head, memory_of
 from gptmill.plan.memory.around import matrices
+from gptmill.plan.memory.attention import ATTENTION
 from gptmill.plan.memory.bill import micro_step, tables
-from gptmill.plan.memory.network import ATTENTION, FEEDFORWARDS, NORMS, play
+from gptmill.plan.memory.network import play
+from gptmill.plan.memory.parts import FEEDFORWARDS, NORMS
 from gptmill.plan.memory.setting import Setting
 from gptmill.plan.memory.tape import Tape
 from gptmill.plan.plan import make_plan
