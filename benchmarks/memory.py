@@ -125,8 +125,6 @@ def train(config: dict[str, Any]) -> dict[str, int]:
     found = {"host": on_host, "baseline": before}
     if plan.device == "cuda":
         found |= {"device": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
-        free, total = torch.cuda.mem_get_info()
-        found["context"] = total - free - torch.cuda.memory_reserved()
     return found
 
 
