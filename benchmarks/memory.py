@@ -1,12 +1,15 @@
 """The plan's memory held against what is really taken, over many configs.
 
-    python -m benchmarks.memory --device cpu [--configs 40] [--largest 5]
-    python -m benchmarks.memory --device cuda [--configs 64]
+    python -m benchmarks.memory --device cpu [--configs 36] [--largest 4]
+    python -m benchmarks.memory --device cuda [--configs 64] [--parallel 8]
+    python -m benchmarks.memory --device cpu --again      # what is measured already, beside today's predictions
 
 Every config trains three steps in a process of its own. On a CPU what counts is the process's peak resident size (VmHWM)
 above what it held after all imports and before the model was built; on CUDA torch.cuda.max_memory_allocated(). Configs are
-drawn with a fixed seed; what the plan says does not fit is not run. Prints the errors and the worst five, and writes every
-measurement to benchmarks/results/memory_DEVICE.json.
+drawn with a fixed seed; what the plan says does not fit is not run. On CUDA several run side by side, as many as fit, for most of
+their time is compiling. Prints the errors and the worst five, and writes every measurement to benchmarks/results/memory_DEVICE.json.
+
+A loss is whole, not in chunks, where a batch has at most 2^24 (CPU) or 2^27 (CUDA) logits.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import platform
 import random
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median, quantiles
@@ -27,10 +32,11 @@ from gptmill.config.schema import Config
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.memory import memory_of
 from gptmill.plan.plan import make_plan
-from gptmill.plan.types import DataFacts, Plan
+from gptmill.plan.types import DataFacts, Machine, Plan
 from gptmill.units import size
 
 RESULTS = Path(__file__).parent / "results"
+SEED = 6
 STEPS = 3  # the optimizer's states exist from the end of the first on
 LLAMA = {"normalization": "rmsnorm", "position_encoding": "rope", "ffn_type": "swiglu", "weight_tying": False}
 GPT2 = {"normalization": "layernorm", "bias": True}
@@ -59,27 +65,30 @@ EVERYWHERE: dict[str, list[Any]] = {
     "dropout": [0.0, 0.0, 0.1],
     "attention_backend": ["auto", "auto", "sdpa", "manual"],
 }
+DEEPEST_COMPILED = 24  # layers: a compiler's time grows with them
 WORK = {"cpu": 2e12, "cuda": 4e15}  # FLOP of a config's steps, at most
 
 
-def settle(config: dict[str, Any]) -> Plan:
+def settle(config: dict[str, Any], machine: Machine | None = None) -> Plan:
     """The plan of one config, on data that is not there."""
-    machine = detect_machine(config["device"])
     data = DataFacts("none", "none", 10**9, 10**8, config["vocab_size"], None, None)
-    return make_plan(Config(**config), data=data, machine=machine)
+    return make_plan(Config(**config), data=data, machine=machine or detect_machine(config["device"]))
 
 
-def draw(device: str, n: int, largest: float) -> list[dict[str, Any]]:
+def draw(device: str, n: int, largest: float, machine: Machine, seed: int = SEED) -> list[dict[str, Any]]:
     """``n`` configs, of at most ``largest`` bytes by the plan; every size about equally often."""
-    dice, found = random.Random(6), []
+    dice = random.Random(seed)
+    found: list[dict[str, Any]] = []
     while len(found) < n:
         n_layer, n_head, n_embd = SIZES[device][len(found) % len(SIZES[device])]
         chosen = {key: dice.choice(values) for key, values in {**CHOICES[device], **EVERYWHERE}.items()}
         parts = dice.choice([GPT2, LLAMA])
         if chosen["attention_backend"] == "sdpa":
             chosen["dropout"] = 0.0  # with it PyTorch's CPU kernel is none: it falls back to the plain formula
+        if n_layer > DEEPEST_COMPILED:
+            chosen["compile"] = False
         config = {"device": device, "n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, **chosen, **parts}
-        plan = settle(config)
+        plan = settle(config, machine)
         work = STEPS * plan.tokens_per_iter * plan.flops_per_token
         if plan.dtype == "float32":
             work *= 4
@@ -116,8 +125,6 @@ def train(config: dict[str, Any]) -> dict[str, int]:
     found = {"host": on_host, "baseline": before}
     if plan.device == "cuda":
         found |= {"device": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
-        free, total = torch.cuda.mem_get_info()
-        found["context"] = total - free - torch.cuda.memory_reserved()
     return found
 
 
@@ -133,8 +140,12 @@ def measure(config: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return {"config": config, "failed": done.stderr.strip().splitlines()[-1:]}
-    found = json.loads(done.stdout.splitlines()[-1])
-    plan = settle(config)
+    return judged(config, json.loads(done.stdout.splitlines()[-1]), detect_machine(config["device"]))
+
+
+def judged(config: dict[str, Any], found: dict[str, int], machine: Machine) -> dict[str, Any]:
+    """What was found beside what the plan says."""
+    plan = settle(config, machine)
     memory = memory_of(plan)
     measured = found["host" if config["device"] == "cpu" else "device"]
     return {
@@ -146,6 +157,27 @@ def measure(config: dict[str, Any]) -> dict[str, Any]:
         "parts": asdict(memory),
         "found": found,
     }
+
+
+def measure_all(configs: list[dict[str, Any]], machine: Machine, parallel: int, room: float) -> list[dict[str, Any]]:
+    """All configs, up to ``parallel`` at a time and no more than ``room`` bytes of them by the plan; the largest first."""
+    needs = [memory_of(settle(config, machine)).peak for config in configs]
+    free, turn = room, threading.Condition()
+
+    def one(place: int) -> dict[str, Any]:
+        nonlocal free
+        with turn:
+            turn.wait_for(lambda: needs[place] <= free)
+            free -= needs[place]
+        row = measure(configs[place])
+        with turn:
+            free += needs[place]
+            turn.notify_all()
+            say(row)
+        return row
+
+    with ThreadPoolExecutor(parallel) as pool:
+        return list(pool.map(one, sorted(range(len(configs)), key=lambda place: -needs[place])))
 
 
 def describe(row: dict[str, Any]) -> str:
@@ -178,36 +210,48 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--configs", type=int, default=None)
     parser.add_argument("--largest", type=float, default=None, help="GiB that a config may take")
+    parser.add_argument("--parallel", type=int, default=None, help="configs at a time")
+    parser.add_argument("--seed", type=int, default=SEED, help="of other configs, which join those on file")
+    parser.add_argument(
+        "--again", action="store_true", help="measure nothing: judge what is on file by today's predictions"
+    )
     parser.add_argument("--train", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.train:
         print(json.dumps(train(json.loads(args.train))))
         return
-    machine = detect_machine(args.device)
-    room = args.largest * 2**30 if args.largest else 0.9 * (machine.memory or 2**33)
-    configs = draw(args.device, args.configs or (40 if args.device == "cpu" else 64), room)
-    began, rows = time.perf_counter(), []
-    for config in configs:
-        rows.append(measure(config))
-        say(rows[-1])
-    report(args.device, machine.name, rows, time.perf_counter() - began)
-
-
-def report(device: str, name: str, rows: list[dict[str, Any]], seconds: float) -> None:
+    path = RESULTS / f"memory_{args.device}.json"
+    on_file = json.loads(path.read_text()) if args.again or args.seed != SEED else {}
+    if args.again:
+        machine = Machine(**on_file["machine"])
+        rows = [judged(row["config"], row["found"], machine) for row in on_file["rows"] if "found" in row]
+        report({**on_file, "rows": rows})
+        return
     import torch
 
-    good = [row for row in rows if "error" in row]
+    on_cpu, machine = args.device == "cpu", detect_machine(args.device)
+    room = args.largest * 2**30 if args.largest else 0.85 * (machine.memory or 2**33)
+    configs = draw(args.device, args.configs or (36 if on_cpu else 64), room, machine, args.seed)
+    began = time.perf_counter()
+    rows = on_file.get("rows", []) + measure_all(configs, machine, args.parallel or (1 if on_cpu else 8), room)
+    facts = {"torch": torch.__version__, "python": platform.python_version(), "seconds": time.perf_counter() - began}
+    report({"machine": asdict(machine), **facts, "rows": rows})
+
+
+def report(found: dict[str, Any]) -> None:
+    """Print the errors and keep everything."""
+    good: list[dict[str, Any]] = [row for row in found["rows"] if "error" in row]
     errors = [abs(row["error"]) for row in good]
-    middle, most = median(errors), quantiles(errors, n=20)[-1]
+    middle, most = median(errors), quantiles(errors, n=20, method="inclusive")[-1]
     print(
-        f"\n{len(good)} of {len(rows)} configs in {seconds:.0f} s: median error {middle:.1%}, 95th percentile {most:.1%}"
+        f"\n{len(good)} of {len(found['rows'])} configs: median error {middle:.1%}, 95th percentile {most:.1%}\nworst five:"
     )
-    print("worst five:")
     for row in sorted(good, key=lambda row: -abs(row["error"]))[:5]:
         say(row)
-    facts = {"device": name, "torch": torch.__version__, "python": platform.python_version()}
-    found = {**facts, "configs": len(good), "median_error": middle, "percentile_95": most, "rows": rows}
-    (RESULTS / f"memory_{device}.json").write_text(json.dumps(found, indent=1) + "\n")
+    facts = {key: value for key, value in found.items() if key in ("machine", "torch", "python", "seconds")}
+    kept = {**facts, "configs": len(good), "median_error": middle, "percentile_95": most, "rows": found["rows"]}
+    path = RESULTS / f"memory_{found['machine']['kind']}.json"
+    path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

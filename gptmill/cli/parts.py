@@ -8,6 +8,7 @@ import importlib
 import sys
 import traceback
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from cyclopts import Parameter
@@ -87,6 +88,14 @@ def trace_model(shape: ModelShape) -> Counts:
     from gptmill.model.trace import trace
 
     return trace(shape)
+
+
+@lru_cache(maxsize=16)
+def trace_held(shape: ModelShape) -> int:
+    """Bytes that parts without a formula hold for backward of one sequence in float32; imports torch when it is needed."""
+    from gptmill.model.trace import trace_held as held
+
+    return held(shape)
 
 
 def new_state(plan: Plan) -> TrainState:

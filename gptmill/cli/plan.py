@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.cli.dataset import as_prepared, folder_of, ready_data
-from gptmill.cli.parts import Import, import_parts, trace_model
+from gptmill.cli.parts import Import, import_parts, trace_held, trace_model
 from gptmill.cli.resuming import load_run
 from gptmill.config.resolve import Resolved
 from gptmill.config.schema import Config
@@ -90,7 +90,7 @@ def plan(
     if gpu == "all":
         from gptmill.cli.plan_tables import device_table
 
-        table = device_table(planner, price, kwh_price, as_json=json)
+        table = device_table(planner, price, kwh_price, trace_held, as_json=json)
         _remark(remarks)
         print(table)
         return
@@ -99,13 +99,14 @@ def plan(
     if batches:
         from gptmill.cli.plan_tables import batch_table
 
-        print(batch_table(settled, as_json=json))
+        print(batch_table(settled, trace_held, as_json=json))
     elif breakdown and not json:
         from gptmill.cli.breakdown import breakdown as bill
 
         print(bill(settled))
     else:
-        found = outlook(settled, _measure(settled, resolved.config) if probe else None, price, kwh_price)
+        measured = _measure(settled, resolved.config) if probe else None
+        found = outlook(settled, measured, price, kwh_price, trace_held)
         _print(settled, found, list(argv), json)
 
 

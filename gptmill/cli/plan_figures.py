@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gptmill.plan.fit import LARGEST_BATCH, largest_batch, needs, refusal
+from gptmill.plan.fit import LARGEST_BATCH
+from gptmill.plan.flops import has_closed_form
 from gptmill.plan.memory import Memory
 from gptmill.plan.outlook import Outlook
 from gptmill.plan.time import Forecast
@@ -22,25 +23,23 @@ MEMBERS = (
 def memory_lines(plan: Plan, found: Outlook) -> list[str]:
     """Whether it fits, a bar of the device's memory, what the letters are, and which batches fit."""
     memory = found.memory
-    if memory is None:
+    if memory is None or found.needs is None:
         return ["not known: a part has no formula"]
     legend = ", ".join(f"{letter} {name} {_gib(getattr(memory, name))}" for name, letter in MEMBERS)
     if plan.device_memory is None:
-        return [f"{size(needs(plan))} on each device; how much it has is not known", f"{legend} GiB"]
-    share = needs(plan) / plan.device_memory
+        return [f"{size(found.needs)} on each device; how much it has is not known", f"{legend} GiB"]
+    share = found.needs / plan.device_memory
     verdict = f"fits: {share:.0%}" if found.fits else f"does not fit: {share:.0%}"
     lines = [
-        f"{size(needs(plan))} of {size(plan.device_memory)}{' on each device' * (plan.world_size > 1)} ({verdict})",
+        f"{size(found.needs)} of {size(plan.device_memory)}{' on each device' * (plan.world_size > 1)} ({verdict})",
         bar(memory, plan.device_memory),
         f"{legend} GiB",
     ]
     if found.fits:
-        most = largest_batch(plan)
+        most = found.largest_batch
         host = f"; {size(memory.host)} on the host" if plan.device != "cpu" else ""
         lines.append(f"batch_size up to {most:,}{' and more' * (most == LARGEST_BATCH)} would fit{host}")
-    else:
-        lines.append((refusal(plan) or "").partition("; ")[2])
-    return lines
+    return lines if found.way_out is None else [*lines, found.way_out]
 
 
 def bar(memory: Memory, device_memory: int) -> str:
@@ -58,7 +57,9 @@ def time_lines(plan: Plan, found: Outlook) -> list[str]:
     """The whole run with its interval, the pace, what it is made of, and on what that rests."""
     time = found.time
     if time is None:
-        return [f"not known: nothing is published of {plan.device_name}; --probe measures it in about ten seconds"]
+        own = not has_closed_form(plan.shape)
+        why = "a part has no formula" if own else f"nothing is published of {plan.device_name}"
+        return [f"not known: {why}; --probe measures it in about ten seconds"]
     hypothetical = "if it fitted: " if found.fits is False else ""
     speed = f"{time.tokens_per_second:,.0f} tokens/s" + (f", MFU {time.mfu:.1%}" if time.mfu is not None else "")
     return [

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gptmill.plan.devices import machine_of, table
-from gptmill.plan.fit import LARGEST_BATCH, fits, largest_batch, needs
+from gptmill.plan.fit import LARGEST_BATCH, Trace, fits, largest_batch, needs
 from gptmill.plan.outlook import outlook
 from gptmill.plan.roofline import pace_of
 from gptmill.plan.types import Machine, Plan
@@ -22,7 +22,7 @@ BATCHES = "{:>10}{:>14}{:>9}{:>12}{:>14}{:>18}"
 
 
 def device_table(
-    planner: Callable[[Machine], Plan], price: float | None, kwh_price: float | None, *, as_json: bool
+    planner: Callable[[Machine], Plan], price: float | None, kwh_price: float | None, trace: Trace, *, as_json: bool
 ) -> str:
     """Every device with known memory: whether the run fits, how long it takes, what it costs; the cheapest is named."""
     rows: list[dict[str, Any]] = []
@@ -30,14 +30,14 @@ def device_table(
         if device.memory is None:
             continue
         plan = planner(machine_of(device))
-        found = outlook(plan, None, price, kwh_price)
+        found = outlook(plan, None, price, kwh_price, trace)
         rows.append(
             {
                 "device": device.name,
                 "device_memory": device.memory,
                 "fits": found.fits,
-                "needs": needs(plan) if found.memory else None,
-                "batch_size": largest_batch(plan) if found.memory else None,
+                "needs": found.needs,
+                "batch_size": found.largest_batch,
                 "seconds": found.time.seconds if found.time else None,
                 "tokens_per_second": found.time.tokens_per_second if found.time else None,
                 "basis": found.time.basis if found.time else None,
@@ -75,10 +75,10 @@ def device_table(
     return "\n".join(lines)
 
 
-def batch_table(plan: Plan, *, as_json: bool) -> str:
+def batch_table(plan: Plan, trace: Trace, *, as_json: bool) -> str:
     """Sequences at a time that make up the same step: memory and speed of each, the largest that fits marked."""
     share = plan.effective_batch_size // plan.world_size
-    most = None if plan.device_memory is None else largest_batch(plan)
+    most = None if plan.device_memory is None else largest_batch(plan, trace=trace)
     rows: list[dict[str, Any]] = []
     for batch in _some([b for b in range(1, min(share, LARGEST_BATCH) + 1) if share % b == 0], plan.batch_size):
         steps = share // batch
@@ -89,8 +89,8 @@ def batch_table(plan: Plan, *, as_json: bool) -> str:
             {
                 "batch_size": batch,
                 "gradient_accumulation_steps": at.gradient_accumulation_steps,
-                "needs": needs(at),
-                "fits": fits(at),
+                "needs": needs(at, trace),
+                "fits": fits(at, trace=trace),
                 "tokens_per_second": speed,
             }
         )

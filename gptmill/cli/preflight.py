@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gptmill import durable
+from gptmill.cli.parts import trace_held
 from gptmill.config.wording import one_line
 from gptmill.errors import UserError
 from gptmill.plan.fit import memory_known, nearest_fit, needs, refusal
@@ -31,16 +32,20 @@ def check_fits(plan: Plan, out_dir: str) -> None:
 
 
 def _device(plan: Plan) -> str | None:
-    if plan.device_memory is None or memory_known(plan) is None or needs(plan) <= SURELY * plan.device_memory:
+    if (
+        plan.device_memory is None
+        or memory_known(plan, trace_held) is None
+        or needs(plan, trace_held) <= SURELY * plan.device_memory
+    ):
         return None
-    return refusal(plan)
+    return refusal(plan, trace=trace_held)
 
 
 def _host(plan: Plan) -> str | None:
-    memory, there = memory_known(plan), detect_machine("cpu").memory
+    memory, there = memory_known(plan, trace_held), detect_machine("cpu").memory
     if plan.device == "cpu" or memory is None or there is None or memory.host <= SURELY * there:
         return None
-    smaller = nearest_fit(plan)
+    smaller = nearest_fit(plan, trace=trace_held)
     hint = f"nearest for the device: {smaller}" if smaller else "try a smaller model"
     return f"device={plan.device}: needs {size(memory.host)} of {size(there)} of the host's memory; {hint}"
 

@@ -81,7 +81,7 @@ def probe(plan: Plan, out_dir: str) -> tuple[Pace, Costs]:
     windows = take(0, small.batch_size)
     with StopOnSignal() as stop:
         first_look, *times = _repeat(lambda: mean_loss(state, small, engine, forward, windows, stop), EVALUATING)
-    whole = f"{small.batch_size} x {plan.shape.block_size}" + ("" if share == 1 else f" of {plan.batch_size}")
+    part = "" if share == 1 else f", a part of batch_size={plan.batch_size},"
     pace = Pace(
         micro_step=mean(micro) * share,
         update=max(0.0, mean(seconds) - mean(micro)),
@@ -89,7 +89,7 @@ def probe(plan: Plan, out_dir: str) -> tuple[Pace, Costs]:
         slowest=1 - spread,
         fastest=1 + spread,
         basis="measured",
-        because=f"{len(seconds)} real steps of {whole} tokens on this machine",
+        because=f"{len(seconds)} real steps of {small.batch_size} x {plan.shape.block_size:,} tokens{part} on this machine",
     )
     costs = Costs(
         start=start,

@@ -69,6 +69,7 @@ def resolve(
     ranked.insert(1, _preset_layer(ranked, translation))
     reset = _apply_resets(ranked)
     not_used = _choose_in_groups(ranked, translation)
+    _let_numbers_end_the_choosing(ranked)
     chosen: Layer = {}
     for layer in ranked:
         chosen.update(layer)
@@ -158,6 +159,14 @@ def _choose_in_groups(ranked: list[Layer], translation: Translation) -> dict[str
             if Config.model_fields[losers[0]].default is not None and losers[0] == group[0]:
                 not_used[group[0]] = f"not used: {here[0]} decides"
     return not_used
+
+
+def _let_numbers_end_the_choosing(ranked: list[Layer]) -> None:
+    """A batch_size in a higher layer is meant, whatever a lower one said about choosing it."""
+    for rank, layer in enumerate(ranked):
+        if "batch_size" in layer and "auto_batch_size" not in layer:
+            for lower in ranked[:rank]:
+                lower.pop("auto_batch_size", None)
 
 
 def _says_the_same(keys: list[str], layer: Layer) -> bool:

@@ -159,6 +159,13 @@ def folders_are_named(c: Config) -> Broken | None:
     return Broken((empty[0],), "empty; name a folder, or '.' for this one") if empty else None
 
 
+def wandb_names_are_not_empty(c: Config) -> Broken | None:
+    for key in ("wandb_project", "wandb_run_name", "wandb_entity"):
+        if (name := getattr(c, key)) is not None and not name.strip():
+            return Broken((key,), f"empty; give a name, or leave {key} out")
+    return None
+
+
 def paths_are_short(c: Config) -> Broken | None:
     for key in ("data_dir", "dataset", "out_dir"):
         path = os.fsencode(getattr(c, key))
@@ -196,6 +203,7 @@ RULES: list[Callable[[Config], Broken | None]] = [
     checkpoint_is_a_folder,
     dataset_stays_inside,
     folders_are_named,
+    wandb_names_are_not_empty,
     paths_are_short,
     tokenizer_is_known,
 ]

@@ -45,8 +45,6 @@ class Translation:
                 self.problems.append(f"{_at(setting, name)}: unknown key{hint}")
             elif name not in later.OPTIONS:
                 self._known(name, setting, found)
-        if "batch_size" in found and "auto_batch_size" not in found:  # a number beats what a lower layer left open
-            found["auto_batch_size"] = Setting(False, found["batch_size"].origin)
         return found
 
     def all_notices(self) -> tuple[str, ...]:

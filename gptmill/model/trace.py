@@ -1,6 +1,8 @@
-"""Parameters and FLOPs of a model with parts that ``plan`` has no formula for, counted by PyTorch on the meta device."""
+"""A model with parts that ``plan`` has no formula for: parameters, FLOPs and memory, by PyTorch on the meta device."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -23,3 +25,23 @@ def trace(shape: ModelShape) -> Counts:
     params = sum(p.numel() for p in model.parameters())
     positions = sum(p.numel() for p in model.position.parameters())
     return Counts(params, params - positions, counter.get_total_flops() // shape.block_size)
+
+
+def trace_held(shape: ModelShape) -> int:
+    """Bytes that all blocks hold for backward of one sequence in float32, each storage counted once; weights are not."""
+    with torch.device("meta"):
+        model = GPT(shape)
+        ids_BT = torch.zeros(1, shape.block_size, dtype=torch.long)
+        keys_B = torch.zeros(1, dtype=torch.int32) if shape.dropout else None
+    held: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        held[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = model.hidden(ids_BT, keys_B)
+    weights = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+    del out
+    return sum(storage.nbytes() for key, storage in held.items() if key not in weights)

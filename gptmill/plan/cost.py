@@ -1,7 +1,8 @@
 """What a run costs: rented by the hour, or its electricity.
 
 List prices without commitment, for orientation: they move every month, differ between providers by half, and leave out taxes and
-storage. ``--price`` is better.
+storage. ``--price`` is better. Each was read on the provider's page, some of them in public transcriptions of it
+(datareceipts/data-receipts, skypilot-org/skypilot-catalog).
 """
 
 from __future__ import annotations

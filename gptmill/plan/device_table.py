@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from gptmill.plan.devices import Device
 
-AMPERE = "NVIDIA Ampere GA102 GPU Architecture white paper v2.1, table 9"
-ADA = "NVIDIA Ada GPU Architecture white paper v2.1, table 2"
-BLACKWELL = "NVIDIA RTX Blackwell GPU Architecture white paper v1.1, appendix A"
+AMPERE = "NVIDIA Ampere GA102 GPU Architecture white paper v2.1"
+ADA = "NVIDIA Ada GPU Architecture white paper v2.1"
+BLACKWELL = "NVIDIA RTX Blackwell GPU Architecture white paper"
 GEFORCE = "computed; NVIDIA GeForce specifications of the card, white paper of its architecture"
 A100 = "NVIDIA A100 data sheet, nvidia-a100-datasheet-us-nvidia-1758950-r4"
 HOPPER = "NVIDIA H100 Tensor Core GPU Architecture white paper v1.04, table 2"
@@ -81,7 +81,7 @@ DEVICES = (
     # workstation
     Device(
         "RTX PRO 6000 Blackwell Workstation Edition", halves(503.8, 251.9, 126), 96 * GB, 1792, 600,
-        "NVIDIA RTX PRO Blackwell GPU Architecture white paper, appendix A",
+        "NVIDIA RTX PRO Blackwell GPU Architecture white paper",
     ),
     Device("RTX 6000 Ada Generation", halves(364.2, 182.1, 91.1), 48 * GB, 960, 300, "NVIDIA RTX 6000 Ada data sheet: 1,457 in fp8 with sparsity, a quarter"),
     Device("RTX A6000", halves(154.8, 77.4, 38.7), 48 * GB, 768, 300, "NVIDIA RTX A6000 data sheet: 309.7 with sparsity, halved"),

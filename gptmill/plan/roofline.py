@@ -51,7 +51,7 @@ CALIBRATED = {  # and how many runs that rests on
     "GeForce RTX 4090": (ADA, 1),
 }
 # the same chip with other memory; all GeForce cards run 16-bit matmuls at half of what their tensor cores could
-RELATED = {"H100": HOPPER, "H200": HOPPER, "GeForce RTX": ADA}
+RELATED = {"H100": ("the H100", HOPPER), "H200": ("the H100", HOPPER), "GeForce RTX": ("the RTX 4090", ADA)}
 
 WITHIN = (0.73, 1.25)  # of the forecast's speed, on a device with published runs
 ONE_RUN = (0.65, 1.35)
@@ -88,47 +88,54 @@ def pace_of(plan: Plan) -> Pace | None:
     peak = peak_flops(plan.device_name, plan.dtype, plan.matmul_precision)
     if row is None or peak is None or row.bandwidth is None or not has_closed_form(plan.shape):
         return None
-    own, runs = CALIBRATED.get(row.name, (None, 0))
-    kin = next((found for start, found in RELATED.items() if row.name.startswith(start)), AMPERE)
-    efficiency = own or kin
+    efficiency = CALIBRATED[row.name][0] if row.name in CALIBRATED else _kin(row.name)[1]
     tokens = plan.batch_size * plan.shape.block_size
     work = parts(plan.shape)
     matmul = work.projections + work.feed_forward + work.head
     flop_seconds = 3 * (matmul / efficiency.matmul + work.scores / efficiency.attention) / peak
     width = 4 if plan.dtype == "float32" else 2
     seconds = tokens * (flop_seconds + width * passes(plan.shape) / (row.bandwidth * 1e9))
-    forward = FORWARD * seconds
-    if plan.shape.activation_checkpointing:
-        seconds *= RECOMPUTING
-    slowest, fastest = UNKNOWN if own is None else ONE_RUN if runs == 1 else WITHIN
-    reasons = [] if own else [f"no published run on {row.name}: the efficiency of {_chip(row.name)} is taken"]
-    if plan.shape.n_embd < SMALL_WIDTH or tokens < SMALL_TOKENS:
-        slowest = min(slowest, WAITING)
-        reasons.append("matmuls this small wait for their launches, which nothing published tells of")
-    if plan.dtype == "float32" or plan.shape.attention_backend != "sdpa":
-        slowest = min(slowest, UNKNOWN[0])
-        reasons.append("published runs are in 16 bits with fused attention")
-    if not plan.compile:
-        slowest = min(slowest, EAGER)
-        reasons.append("not compiled: nanoGPT took nearly twice as long so")
     traffic = plan.params / (row.bandwidth * 1e9)
+    slowest, fastest, doubts = _certainty(plan, row.name)
     return Pace(
-        micro_step=seconds + ACCUMULATE_BYTES * traffic,
+        micro_step=seconds * (RECOMPUTING if plan.shape.activation_checkpointing else 1) + ACCUMULATE_BYTES * traffic,
         update=OPTIMIZER_BYTES * traffic,
-        forward=forward,
+        forward=FORWARD * seconds,
         slowest=slowest,
         fastest=fastest,
-        basis="assumed" if reasons else "calibrated",
-        because="; ".join(reasons) or f"fitted to {runs} published run{'s' * (runs > 1)} on {row.name}",
+        basis="assumed" if doubts else "calibrated",
+        because="; ".join(doubts) or _runs(row.name),
     )
+
+
+def _certainty(plan: Plan, name: str) -> tuple[float, float, list[str]]:
+    """The interval of the speed, and every reason why no published run stands for this one."""
+    slowest, fastest = UNKNOWN if name not in CALIBRATED else ONE_RUN if CALIBRATED[name][1] == 1 else WITHIN
+    doubts = []
+    if name not in CALIBRATED:
+        doubts.append(f"no published run on {name}: the efficiency of {_kin(name)[0]} is taken")
+    if plan.shape.n_embd < SMALL_WIDTH or plan.batch_size * plan.shape.block_size < SMALL_TOKENS:
+        slowest = min(slowest, WAITING)
+        doubts.append("matmuls this small wait for their launches, which nothing published tells of")
+    if plan.dtype == "float32" or plan.shape.attention_backend != "sdpa":
+        slowest = min(slowest, UNKNOWN[0])
+        doubts.append("published runs are in 16 bits with fused attention")
+    if not plan.compile:
+        slowest = min(slowest, EAGER)
+        doubts.append("not compiled: nanoGPT took nearly twice as long so")
+    return slowest, fastest, doubts
+
+
+def _kin(name: str) -> tuple[str, Efficiency]:
+    return next((found for start, found in RELATED.items() if name.startswith(start)), ("the A100", AMPERE))
+
+
+def _runs(name: str) -> str:
+    runs = CALIBRATED[name][1]
+    return f"fitted to {runs} published run{'s' * (runs > 1)} on {name}"
 
 
 def passes(shape: ModelShape) -> float:
     """Numbers read and written for one token, forward and backward, outside of matmuls."""
     hidden = shape.ffn_dim * FFN_MATRICES[shape.ffn_type] / 2
     return LAYER_PASSES * shape.n_layer * (shape.n_embd + hidden) + VOCABULARY_PASSES * shape.vocab_size
-
-
-def _chip(name: str) -> str:
-    related = next((start for start in RELATED if name.startswith(start)), "")
-    return {"": "the A100", "GeForce RTX": "the RTX 4090"}.get(related, "the H100")

@@ -108,7 +108,7 @@ def forecast(plan: Plan, pace: Pace | None = None, costs: Costs | None = None) -
 
 def batches_per_evaluation(plan: Plan) -> int:
     """Of both splits; a split with fewer windows than are asked for is read once."""
-    wanted = plan.eval_iters * plan.batch_size
+    wanted = plan.eval_sequences
     total = 0
     for tokens in (plan.train_tokens, plan.val_tokens):
         windows = wanted if tokens is None else min(wanted, windows_per_epoch(tokens, plan.shape.block_size))
@@ -139,7 +139,8 @@ def checkpoints(plan: Plan, step: float, evaluation: float) -> int:
         between += max(0, each - also)
     if plan.checkpoint_minutes:
         seconds = plan.max_iters * step + evaluations(plan) * evaluation
-        between = max(between, int(seconds / (60 * plan.checkpoint_minutes)))
+        apart = max(1, ceil(60 * plan.checkpoint_minutes / step)) * step  # only between steps
+        between = max(between, int(seconds / apart))
     return 1 + max(0, between)
 
 

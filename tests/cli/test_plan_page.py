@@ -90,6 +90,13 @@ def test_what_is_not_known_is_said(page: Render) -> None:
     assert "how much it has is not known" in printed and "nothing is published of NVIDIA GeForce GTX 1080" in printed
 
 
+def test_of_a_part_from_outside_neither_memory_nor_time_is_known(page: Render) -> None:
+    plan = defaults()
+    own = dataclasses.replace(plan, shape=dataclasses.replace(plan.shape, normalization="my_norm"))
+    printed = page(own)
+    assert printed.count("not known: a part") == 2 and "\ncost" not in printed
+
+
 def test_the_expected_loss_is_shown_where_the_law_applies_and_marked(page: Render) -> None:
     assert re.search(
         r"^loss +\d\.\d\d to \d\.\d\d expected at the end \(assumed", page(defaults(epochs=1)), re.MULTILINE

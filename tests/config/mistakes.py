@@ -126,7 +126,6 @@ MISTAKES = [
     Mistake("--strategy=fsdp", [("--strategy", "not in this version")]),
     Mistake("--pruning_method=magnitude", [("--pruning_method", "pruning", "not in this version")]),
     Mistake("--penalty_weight .01", [("--penalty_weight", "not in this version")]),
-    Mistake("--batch_size=auto", [("--batch_size", "not in this version")]),
     Mistake("--init_from=gpt2-medium", [("--init_from", "pretrained", "not in this version")]),
     Mistake("--preset=llame", [("--preset", "llame", "unknown", "llama")]),
     Mistake("llama", [("llama", "is a preset", "--preset=llama")]),

@@ -15,10 +15,13 @@ from gptmill.config.schema import Config
 from gptmill.model import feedforwards, kernels, norms
 from gptmill.model.gpt import GPT
 from gptmill.model.loss import CHUNK_ELEMENTS
+from gptmill.model.trace import trace_held
 from gptmill.plan.memory import head, memory_of
-from gptmill.plan.memory.around import blocks
+from gptmill.plan.memory.around import matrices
+from gptmill.plan.memory.attention import ATTENTION
 from gptmill.plan.memory.bill import micro_step, tables
-from gptmill.plan.memory.network import ATTENTION, FEEDFORWARDS, NORMS, play
+from gptmill.plan.memory.network import play
+from gptmill.plan.memory.parts import FEEDFORWARDS, NORMS
 from gptmill.plan.memory.setting import Setting
 from gptmill.plan.memory.tape import Tape
 from gptmill.plan.plan import make_plan
@@ -30,6 +33,7 @@ from tests.plan.facts import AMPERE, CPU, CPU_BF16, data
 
 SIZE = {"n_layer": 3, "n_head": 4, "n_embd": 64, "block_size": 64, "vocab_size": 300, "ffn_dim": 192}
 BATCH = 4
+LLAMA = {"normalization": "rmsnorm", "position_encoding": "rope", "ffn_type": "swiglu", "ffn_dim": 2048}
 
 
 def mixed(n: int) -> list[tuple[ModelShape, str, bool]]:
@@ -49,12 +53,19 @@ def mixed(n: int) -> list[tuple[ModelShape, str, bool]]:
     return found
 
 
-def played(shape: ModelShape, dtype: str, accumulated: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Tape]:
+def played(
+    shape: ModelShape,
+    dtype: str,
+    accumulated: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str = "cpu",
+    compiled: bool = False,
+) -> tuple[int, Tape]:
     """Bytes held after forward, and the tape at its end."""
     held: list[int] = []
     backward = Tape.backward
     monkeypatch.setattr(Tape, "backward", lambda tape: (held.append(tape.live), backward(tape)))
-    tape = play(Setting(shape, BATCH, 4 if dtype == "float32" else 2, "cpu"), accumulated)
+    tape = play(Setting(shape, BATCH, 4 if dtype == "float32" else 2, device, compiled), accumulated)
     monkeypatch.undo()
     return held[0], tape
 
@@ -91,7 +102,9 @@ def test_names_and_sizes_are_those_of_the_model() -> None:
     for shape in (ModelShape(n_layer=2), ModelShape(n_layer=2, position_encoding="rope", attention_backend="manual")):
         with torch.device("meta"):
             model = GPT(shape)
-        assert sorted(blocks(shape)) == sorted(p.numel() for p in model.parameters() if p.dim() == 2)
+        assert sorted(matrices(Setting(shape, 1, 4, "cpu"))) == sorted(
+            p.numel() for p in model.parameters() if p.dim() == 2
+        )
         assert tables(shape) == sum(buffer.numel() for buffer in model.buffers())
 
 
@@ -147,6 +160,32 @@ def test_weights_gradients_and_moments_do_not_shrink_with_the_precision_of_matmu
     assert memory_of(rounded).peak > 0.6 * memory_of(exact).peak
 
 
+@pytest.mark.parametrize(
+    ("settings", "compiled", "vectors", "matrices"),
+    [
+        ({}, False, 16, 0),
+        ({}, True, 16, 0),
+        ({"attention_backend": "manual"}, False, 16, 1),
+        ({"dropout": 0.1}, False, 18, 0),
+        ({"attention_backend": "manual", "dropout": 0.1}, False, 18, 3),
+        ({"activation_checkpointing": True}, False, 1, 0),
+        (LLAMA, False, 21.7, 0),
+        ({**LLAMA, "attention_backend": "manual"}, False, 18.7, 1),
+        (LLAMA, True, 21.7 - 2.7, 0),
+    ],
+)
+def test_what_a_layer_holds_is_what_the_guide_says(
+    settings: dict[str, Any], compiled: bool, vectors: float, matrices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = replace(ModelShape(vocab_size=300, block_size=256), **settings)
+    held = [
+        played(replace(shape, n_layer=n), "float32", True, monkeypatch, device="cuda", compiled=compiled)[0]
+        for n in (3, 2)
+    ]
+    stated = 4 * BATCH * 256 * (vectors * 768 + matrices * 12 * 256)
+    assert held[0] - held[1] == pytest.approx(stated, rel=0.004)
+
+
 def test_a_deep_model_is_told_by_its_last_layers_and_in_no_time() -> None:
     shape = ModelShape(40, 4, 64, 64, 300, 128)
     for s in (Setting(shape, 2, 4, "cuda"), Setting(replace(shape, activation_checkpointing=True), 2, 2, "cuda")):
@@ -162,3 +201,12 @@ def test_saving_and_loading_take_what_was_measured() -> None:
     plan = plan_for(CPU, batch_size=1, eval_iters=1)
     assert memory_of(plan).host >= 36 * plan.params
     assert memory_of(replace(plan, on_spike="rollback")).host - memory_of(plan).host == 24 * plan.params
+
+
+def test_a_part_without_a_formula_is_traced() -> None:
+    """The trace of a shape that has a formula, beside that formula."""
+    plan = plan_for(CPU_BF16, block_size=128, batch_size=2, eval_iters=1)
+    assert plan.shape.attention_backend == "manual"
+    unknown = replace(plan, shape=replace(plan.shape, normalization="dyt"))
+    memory = memory_of(unknown, trace=lambda shape: trace_held(replace(shape, normalization="layernorm")))
+    assert memory.peak == pytest.approx(memory_of(plan).peak, rel=0.05)

@@ -75,6 +75,9 @@ def test_checkpoints_by_the_clock_are_counted_within_one() -> None:
     assert abs(checkpoints(plan, 1.0, 2.0) - saved) <= 2
     time = forecast(plan, Pace(0.25, 0.5, 2.0 / batches_per_evaluation(plan), 1, 1, "measured", ""), Costs(0, 0, 0))
     assert time and time.first_checkpoint == pytest.approx(first, abs=2.0)
+    # steps that take longer than the interval: one checkpoint each
+    slow = planned(max_iters=20, eval_interval=100, checkpoint_minutes=10)
+    assert checkpoints(slow, 1000.0, 2.0) == pytest.approx(followed(slow, 1000.0, 2.0)[1], abs=1)
 
 
 def test_a_split_is_never_read_twice_in_one_evaluation() -> None:

@@ -2,3 +2,4 @@
 
 from gptmill.plan.memory.bill import Memory as Memory
 from gptmill.plan.memory.bill import memory_of as memory_of
+from gptmill.plan.memory.network import has_formula as has_formula

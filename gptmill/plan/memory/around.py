@@ -9,17 +9,18 @@ from gptmill.plan.memory.heap import Heap
 from gptmill.plan.memory.network import play
 from gptmill.plan.memory.setting import Setting, with_layers
 from gptmill.plan.types import Plan
-from gptmill.shapes import ModelShape
 
 MIB = 2**20
-# cuBLAS keeps a workspace for each thread that multiplies, and backward has one of its own: 32 MiB on Hopper and later,
-# 8 MiB before (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize)
-HOPPER = re.compile(r"\b(G?H[12]00|GB?[23]00)\b")
+# BLAS keeps a workspace for each thread that multiplies, and backward has one of its own: 32 MiB on Hopper, Blackwell and
+# AMD's, 8 MiB on others (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize)
+LARGE_WORKSPACE = re.compile(r"\bG?[HB][123]00\b|Instinct|Radeon")
 CUDA_CONTEXT = 500 * MIB  # assumed: kernels and the driver's own, outside of torch's allocator
-# Measured on Linux with torch 2.13 (benchmarks/results/memory_cpu.json): the process when all is imported, and what the
-# first steps read in of torch's code
+# Measured on Linux with torch 2.13 (benchmarks/results/memory_cpu.json): the process when all is imported; what the first
+# steps read in of torch's code; and the share of what comes and goes in a step that small, lasting blocks keep from being
+# used again, besides one hole of the largest block's size
 PYTHON = 304 * MIB
-FIRST_STEPS = 60 * MIB
+FIRST_STEPS = 35 * MIB
+HOLES = 0.15
 # Measured (docs/log.md): bytes for each parameter on top of weights and moments while a checkpoint is written, and on top
 # of weights while one is read; a GPU's moments are copied to the host besides
 SAVING, LOADING = 24, 32
@@ -29,9 +30,10 @@ STEPS, MICRO_STEPS, PLAYED = 3, 3, 24  # played; later steps find the heap as th
 def overhead_of(s: Setting, tensors: int, plan: Plan) -> int:
     """Bytes on the device beside its tensors."""
     if s.device == "cuda":
-        return 2 * (32 if HOPPER.search(plan.device_name) else 8) * MIB
+        return 2 * (32 if LARGE_WORKSPACE.search(plan.device_name) else 8) * MIB
     if s.device == "cpu":
-        return FIRST_STEPS + max(0, reach(s, min(plan.micro_steps, MICRO_STEPS)) - tensors)
+        heap = reach(s, min(plan.micro_steps, MICRO_STEPS))
+        return FIRST_STEPS + max(0, heap - tensors) + int(HOLES * (tensors - 12 * plan.params))
     return 0
 
 
@@ -46,7 +48,7 @@ def reach(s: Setting, micro_steps: int) -> int:
     if (more := s.shape.n_layer - PLAYED) > 0:
         deep, shallow = (reach(with_layers(s, n), micro_steps) for n in (PLAYED, PLAYED // 2))
         return deep + more * (deep - shallow) // (PLAYED - PLAYED // 2)
-    heap, model = Heap(), blocks(s.shape)
+    heap, model = Heap(), matrices(s)
     for numbers in model:
         heap.take(4 * numbers)
     if s.shape.attention_backend == "manual":
@@ -64,17 +66,19 @@ def reach(s: Setting, micro_steps: int) -> int:
                 heap.take(4 * numbers)
         for gradient in kept:
             gradient.release()
-    return heap.high
+    return heap.high + heap.largest
 
 
-def blocks(shape: ModelShape) -> list[int]:
+def matrices(s: Setting) -> list[int]:
     """Numbers in each matrix of a model."""
+    shape = s.shape
     C, F, T = shape.n_embd, shape.ffn_dim, shape.block_size
+    outside = [shape.vocab_size * C] * (1 if shape.weight_tying else 2)
+    if s.traced:
+        return outside + [s.traced[1] // shape.n_layer] * shape.n_layer
     up = 2 * F if shape.ffn_type == "swiglu" else F
-    layer = [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C]
-    heads = 1 if shape.weight_tying else 2
     positions = [T * C] if shape.position_encoding == "learned_absolute" else []
-    return [shape.vocab_size * C] * heads + positions + layer * shape.n_layer
+    return outside + positions + [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C] * shape.n_layer
 
 
 def host_of(plan: Plan, s: Setting, tensors: int) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from gptmill.plan.flops import params
 from gptmill.plan.memory.around import context_of, host_of, overhead_of
-from gptmill.plan.memory.network import play
+from gptmill.plan.memory.network import has_formula, play
 from gptmill.plan.memory.setting import Setting, with_layers
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
-STATES = {"adamw": 8}  # bytes of optimizer state for each parameter: two float32 moments
+MOMENTS = 8  # bytes of optimizer state for each parameter: two in float32; one of your own is taken to keep as much
 PLAYED = 32  # layers; beyond, each one more adds what the last one did
 
 
@@ -62,10 +62,11 @@ def micro_step(s: Setting, accumulated: bool) -> tuple[int, int, int]:
     return peak, gradients, logits
 
 
-def memory_of(plan: Plan, strategy: str = "ddp") -> Memory:
+def memory_of(plan: Plan, strategy: str = "ddp", trace: Callable[[ModelShape], int] | None = None) -> Memory:
     """What ``plan`` takes on each of its devices.
 
     Args:
+        trace: bytes that a shape without a formula (``has_formula``) holds for backward of one sequence in float32.
         strategy: what several devices share out: 'ddp' nothing, 'zero1' the optimizer's states, 'fsdp' those, the
             gradients and the weights.
 
@@ -73,14 +74,18 @@ def memory_of(plan: Plan, strategy: str = "ddp") -> Memory:
     """
     width, device = 4 if plan.dtype == "float32" else 2, plan.device.split(":")[0]
     s = Setting(plan.shape, plan.batch_size, width, device, plan.compile)
+    if not has_formula(plan.shape):
+        assert trace, f"no formula and no trace for {plan.shape}"
+        heads = 1 if plan.shape.weight_tying else 2
+        s = replace(s, traced=(trace(plan.shape), plan.params - heads * plan.shape.vocab_size * plan.shape.n_embd))
     accumulated = plan.micro_steps > 1
     peak, made, logits = micro_step(s, accumulated)
-    states, weights, gathered = STATES[plan.optimizer] * plan.params, 4 * plan.params, 0
+    states, weights, gathered = MOMENTS * plan.params, 4 * plan.params, 0
     if strategy in ("zero1", "fsdp"):
         states = -(-states // plan.world_size)
     if strategy == "fsdp" and plan.world_size > 1:
         # two units at a time: the one that computes and the one that is fetched meanwhile
-        gathered = 2 * 4 * largest_unit(plan.shape)
+        gathered = 2 * 4 * largest_unit(plan)
         weights = -(-weights // plan.world_size)
     gradients = made + (weights if accumulated else 0)
     through = gradients + peak - made + gathered
@@ -110,7 +115,8 @@ def tables(shape: ModelShape) -> int:
     return masks + positions.get(shape.position_encoding, 0)
 
 
-def largest_unit(shape: ModelShape) -> int:
+def largest_unit(plan: Plan) -> int:
     """Parameters of the largest part that FSDP gathers at once: a block, or what is outside of all blocks."""
-    outside = params(replace(shape, n_layer=0))
-    return max(outside, (params(shape) - outside) // shape.n_layer)
+    shape = plan.shape
+    outside = shape.vocab_size * shape.n_embd * (1 if shape.weight_tying else 2)
+    return max(outside, (plan.params - outside) // shape.n_layer)

@@ -20,6 +20,7 @@ class Heap:
 
     def __init__(self) -> None:
         self.high = 0  # how far it ever reached [bytes]
+        self.largest = 0  # block taken [bytes]
         self._end = 0
         self._holes: list[Block] = []  # (size, start), by size
         self._size_at: dict[int, int] = {}  # start of a hole -> its size
@@ -29,6 +30,7 @@ class Heap:
         if size <= 0:
             return None
         size = -(-size // 16) * 16 + HEADER
+        self.largest = max(self.largest, size)
         place = bisect_left(self._holes, (size + ALIGNING, -1))
         if place < len(self._holes):
             found, start = self._holes[place]

@@ -15,6 +15,8 @@ class Setting:
         batch: sequences at a time.
         width: bytes of a number in matmuls and in the residual stream: 2 under autocast.
         device: 'cpu', 'cuda' or 'mps'.
+        traced: where a part has no formula: bytes that all blocks and the last norm hold for backward of one sequence in
+            float32, and how many parameters they have.
     """
 
     shape: ModelShape
@@ -22,6 +24,7 @@ class Setting:
     width: int
     device: str
     compiled: bool = False
+    traced: tuple[int, int] | None = None
 
     @property
     def rows(self) -> int:

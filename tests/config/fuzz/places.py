@@ -85,7 +85,12 @@ def flag_with_an_empty_value(draw: st.DrawFn) -> Broken:
     key, name = named(
         draw, [key for key in SCHEMA if key not in ("preset", "checkpoint_file")]
     )  # empty, they ask for nothing
-    return with_words(draw, [f"--{name}="], f"--{name}", "must be" if key not in ("out_dir", "data_dir") else "empty")
+    return with_words(
+        draw,
+        [f"--{name}="],
+        f"--{name}",
+        "must be" if key not in ("out_dir", "data_dir", "wandb_project", "wandb_run_name", "wandb_entity") else "empty",
+    )
 
 
 @breaks
