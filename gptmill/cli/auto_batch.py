@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gptmill.cli.parts import trace_held
 from gptmill.cli.ranks import Material
 from gptmill.cli.say import say
 from gptmill.errors import GptmillError, is_out_of_memory
@@ -34,13 +35,19 @@ HOST_ROOM = 0.95  # of the target, on a CPU: a run's process holds a few percent
 MICRO_STEPS = 4  # of a trial: gradients are there, and a heap of blocks of two sizes has its holes
 
 
-def try_batch_size(plan: Plan, found: Material) -> Plan:
+def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
     """The plan with the largest micro-batch that stays within its target when it is tried; says what that took.
+
+    Args:
+        asked: by auto_batch_size; else the plan is returned as it is.
 
     Raises:
         GptmillError: not even one sequence at a time can be tried.
     """
-    if plan.memory_target is None or plan.world_size > 1:
+    if not asked or plan.world_size > 1:
+        return plan
+    if plan.memory_target is None:
+        say(f"auto_batch_size: how much memory {plan.device_name} has is not known; batch_size={plan.batch_size} stays")
         return plan
     forward, target = found.engine.wrap(found.state.model, plan), plan.memory_target
     if not plan.device.startswith("cuda"):
@@ -76,7 +83,7 @@ def _next(plan: Plan, used: int | None, target: int, fits: Plan | None, too_larg
     if used is None:
         batch = plan.batch_size // 2
     else:
-        memory = memory_of(plan)
+        memory = memory_of(plan, trace=trace_held)
         each = max(1, (memory.activations + memory.logits) // plan.batch_size)
         batch = plan.batch_size + (target - used) // each
     batch = max(1, min(batch, too_large - 1))
@@ -108,7 +115,7 @@ def trial(plan: Plan, state: TrainState, forward: Callable[..., Tensor]) -> int 
         return None
     finally:
         state.optimizer.zero_grad(set_to_none=True)
-    moments = 0 if state.optimizer.state else memory_of(plan).optimizer
+    moments = 0 if state.optimizer.state else memory_of(plan, trace=trace_held).optimizer
     if not cuda:
         return peak_host_memory() + moments
     free, total = torch.cuda.mem_get_info()

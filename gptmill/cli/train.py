@@ -141,7 +141,7 @@ def fit(
     from gptmill.train.signals import StopOnSignal
 
     found = gather_material(plan, place)
-    plan = try_batch_size(plan, found)
+    plan = try_batch_size(plan, found, resolved.config.auto_batch_size)
     state, facts = found.state, run_facts(plan, data)
     begin(found, run_dir, plan, facts)
     tokenizer = dataset_tokenizer(data)

@@ -81,7 +81,7 @@ def tried(plan: Plan, takes: Callable[..., int | None]) -> Plan:
         patch.setattr(auto_batch, "trial", takes)
         patch.setattr(auto_batch, "say", lambda *_: None)
         found = SimpleNamespace(engine=Single(Place()), state=SimpleNamespace(model=None))
-        return auto_batch.try_batch_size(plan, found)  # type: ignore[arg-type]
+        return auto_batch.try_batch_size(plan, found, asked=True)  # type: ignore[arg-type]
 
 
 def test_a_trial_leaves_the_weights_and_gradients_alone() -> None:
