@@ -7,8 +7,6 @@ more, or whether it was too much. Several devices take what the plan says, which
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +24,7 @@ from gptmill.plan.batch import micro_batch, with_batch_size
 from gptmill.plan.memory import memory_of
 from gptmill.plan.types import Plan
 from gptmill.track.summary import peak_host_memory
-from gptmill.train.device import autocast, dropout_keys, to_device
+from gptmill.train.device import autocast, dropout_keys, give_back_memory, to_device
 from gptmill.train.state import TrainState
 from gptmill.units import size
 
@@ -97,7 +95,7 @@ def _next(plan: Plan, used: int | None, target: int, fits: Plan | None, too_larg
 def trial(plan: Plan, state: TrainState, forward: Callable[..., Tensor]) -> int | None:
     """Bytes that this process holds at most in a step, moments included that are not there yet; None: it ran out."""
     cuda = plan.device.startswith("cuda")
-    _forget_peak(cuda)
+    _forget_peak(plan.device)
     generator = np.random.default_rng(0)
     try:
         for micro_step in range(min(MICRO_STEPS, plan.micro_steps)):
@@ -122,14 +120,11 @@ def trial(plan: Plan, state: TrainState, forward: Callable[..., Tensor]) -> int 
     return total - free - torch.cuda.memory_reserved() + torch.cuda.max_memory_reserved() + moments
 
 
-def _forget_peak(cuda: bool) -> None:
+def _forget_peak(device: str) -> None:
     """Give back what the trial before has freed, so that this one's peak is its own."""
-    gc.collect()
-    if cuda:
-        torch.cuda.empty_cache()
+    give_back_memory(device)
+    if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
         return
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import mmap
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -44,6 +45,15 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(trim_threshold, 2**31 - 1)
         mallopt(mmap_threshold, 2**30)
+
+
+def give_back_memory(device: str) -> None:
+    """Hand what is not used any more back to the system: after running out, others than malloc or torch may need it."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def peak_memory(device: str) -> int | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
 from gptmill.errors import GptmillError, is_out_of_memory
 from gptmill.plan.batch import with_batch_size
 from gptmill.plan.types import Plan
+from gptmill.train.device import give_back_memory
 
 R = TypeVar("R")
 
@@ -42,6 +41,5 @@ def fitting(plan: Plan, work: Callable[[Plan], R]) -> tuple[Plan, R, list[str]]:
                 f"{what}; try --batch_size={plan.batch_size} --effective_batch_size={plan.effective_batch_size}, "
                 "which takes the same steps"
             )
-        if plan.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        give_back_memory(plan.device)
         says.append(f"{what}: going on with {plan.batch_size}, {plan.micro_steps} micro-batches a step, the same steps")
