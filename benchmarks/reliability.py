@@ -185,7 +185,7 @@ def flip_bits(n_flips: int, run: Path, rng: random.Random, report: Path) -> None
     import torch
 
     from gptmill.cli.dataset import ready_data
-    from gptmill.cli.train import new_state
+    from gptmill.cli.parts import new_state
     from gptmill.config.load import load as load_config
     from gptmill.plan.hardware import detect_machine
     from gptmill.plan.plan import make_plan
