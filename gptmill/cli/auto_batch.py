@@ -19,8 +19,8 @@ from gptmill.cli.parts import trace_held
 from gptmill.cli.ranks import Material
 from gptmill.cli.say import say
 from gptmill.errors import GptmillError, is_out_of_memory
-from gptmill.plan.auto_batch import in_micro_steps, least_micro_steps
-from gptmill.plan.batch import micro_batch, with_batch_size
+from gptmill.plan.auto_batch import most_allowed
+from gptmill.plan.batch import in_micro_steps, micro_batch, with_batch_size
 from gptmill.plan.memory import memory_of
 from gptmill.plan.types import Plan
 from gptmill.track.summary import peak_host_memory
@@ -51,15 +51,18 @@ def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
     if not plan.device.startswith("cuda"):
         target = int(HOST_ROOM * target)
     fits: tuple[Plan, int] | None = None  # the largest known to, and the bytes it takes
-    too_large = in_micro_steps(plan, least_micro_steps(plan)).batch_size + 1
+    too_large = in_micro_steps(plan, 1, most_allowed(plan)).batch_size + 1
     candidate = plan
+    measured: dict[int, int] = {}  # batch size -> bytes, in the order tried
     for _ in range(TRIALS):
         used = trial(candidate, found.state, forward)
+        each = _each(candidate, used, measured)
         if used is not None and used <= target:
             fits = candidate, used
         else:
             too_large = candidate.batch_size
-        following = _next(candidate, used, target, fits[0] if fits else None, too_large)
+        batch = candidate.batch_size // 2 if used is None else candidate.batch_size + (target - used) // each
+        following = _next(plan, batch, fits[0] if fits else None, too_large)
         if following is None:
             break
         candidate = following
@@ -71,23 +74,28 @@ def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
     return chosen
 
 
-def _next(plan: Plan, used: int | None, target: int, fits: Plan | None, too_large: int) -> Plan | None:
-    """What to try next, by what the plan says a sequence costs; None when nothing lies in between any more.
+def _each(plan: Plan, used: int | None, measured: dict[int, int]) -> int:
+    """Bytes that one sequence more costs: by the last two trials, before there are two by the plan."""
+    if used is not None:
+        measured[plan.batch_size] = used
+    if len(measured) > 1:
+        (fewer, less), (more, most) = list(measured.items())[-2:]
+        return max(1, (most - less) // (more - fewer))
+    memory = memory_of(plan, trace=trace_held)
+    return max(1, (memory.activations + memory.logits) // plan.batch_size)
+
+
+def _next(plan: Plan, batch: int, fits: Plan | None, too_large: int) -> Plan | None:
+    """The step in micro-batches of about ``batch``, between what fits and what does not; None when nothing lies there.
 
     Args:
-        used: bytes that ``plan`` took; None when it ran out.
-        too_large: the least batch size known not to fit.
+        fits: the largest known to.
+        too_large: the least batch size known not to.
     """
-    if used is None:
-        batch = plan.batch_size // 2
-    else:
-        memory = memory_of(plan, trace=trace_held)
-        each = max(1, (memory.activations + memory.logits) // plan.batch_size)
-        batch = plan.batch_size + (target - used) // each
     batch = max(1, min(batch, too_large - 1))
     following = with_batch_size(plan, batch)
     if fits is not None and following.batch_size <= fits.batch_size and fits.micro_steps > 1:
-        following = in_micro_steps(plan, fits.micro_steps - 1)
+        following = in_micro_steps(plan, fits.micro_steps - 1, most_allowed(plan))
     inside = (fits.batch_size if fits else 0) < following.batch_size < too_large
     return following if inside else None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+from gptmill.plan.batch import with_batch_size
 from gptmill.plan.devices import machine_of, table
 from gptmill.plan.fit import LARGEST_BATCH, Trace, fits, largest_batch, needs
 from gptmill.plan.outlook import outlook
@@ -80,14 +80,15 @@ def batch_table(plan: Plan, trace: Trace, *, as_json: bool) -> str:
     share = plan.effective_batch_size // plan.world_size
     most = None if plan.device_memory is None else largest_batch(plan, trace=trace)
     rows: list[dict[str, Any]] = []
-    for batch in _some([b for b in range(1, min(share, LARGEST_BATCH) + 1) if share % b == 0], plan.batch_size):
-        steps = share // batch
-        at = replace(plan, batch_size=batch, gradient_accumulation_steps=steps * plan.world_size, micro_steps=steps)
+    even = plan.effective_batch_size % plan.world_size == 0  # else one at a time leaves a device without a sequence
+    batches = [b for b in range(1 if even else 2, min(share, LARGEST_BATCH) + 1) if share % b == 0]
+    for batch in _some(batches, plan.batch_size):
+        at = with_batch_size(plan, batch)
         pace = pace_of(at)
-        speed = None if pace is None else plan.tokens_per_iter / (steps * pace.micro_step + pace.update)
+        speed = None if pace is None else plan.tokens_per_iter / (at.micro_steps * pace.micro_step + pace.update)
         rows.append(
             {
-                "batch_size": batch,
+                "batch_size": at.batch_size,
                 "gradient_accumulation_steps": at.gradient_accumulation_steps,
                 "needs": needs(at, trace),
                 "fits": fits(at, trace=trace),

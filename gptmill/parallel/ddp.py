@@ -31,7 +31,8 @@ class Ddp(Single):
         super().__init__(place)
         self._began = time.perf_counter()
         self._asked: Stop | None = None
-        self._told = torch.zeros(4, dtype=torch.float64)  # see mean
+        self._sum = torch.zeros(4, dtype=torch.float64)  # see mean
+        self._told: list[float] | None = None
 
     def wrap(self, model: nn.Module, plan: Plan) -> Callable[..., Tensor]:
         """The model as the step calls it; all processes begin with the weights of the first."""
@@ -52,12 +53,12 @@ class Ddp(Single):
         mine = torch.tensor([asked, time.perf_counter() - self._began, news], dtype=torch.float64)
         told = torch.cat([value.detach().double().reshape(1), mine.to(value.device)])
         distributed.all_reduce(told)
-        self._told = told / self.place.world_size
-        return self._told[0].to(value.dtype)
+        self._sum, self._told = told / self.place.world_size, None
+        return self._sum[0].to(value.dtype)
 
     def share(self, news: list[T]) -> list[T]:
         """What any process has to tell, each thing once, in the order of ranks; nobody is asked when nobody has news."""
-        if not self._told[3]:
+        if not self._heard(3):
             return news
         lists: list[list[T]] = [[] for _ in range(self.place.world_size)]
         distributed.all_gather_object(lists, news)
@@ -71,9 +72,15 @@ class Ddp(Single):
     @property
     def signal(self) -> int | None:
         """The signal that any process was sent before the last ``mean``."""
-        if not self._told[1]:
+        if not self._heard(1):
             return None
         return (self._asked.signal if self._asked else None) or signals.SIGTERM
 
     def now(self) -> float:
-        return float(self._told[2])
+        return self._heard(2)
+
+    def _heard(self, index: int) -> float:
+        """Waits for the device once, and only when somebody asks: after the step, when it is done anyway."""
+        if self._told is None:
+            self._told = self._sum.tolist()
+        return self._told[index]

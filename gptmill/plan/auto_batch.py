@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from gptmill.plan.batch import with_batch_size
-from gptmill.plan.fit import needs
+from gptmill.plan.fit import split_within
 from gptmill.plan.flops import has_closed_form
 from gptmill.plan.types import Plan
 
 
-def most_micro_steps(plan: Plan) -> int:
-    """Of one sequence each."""
-    return plan.effective_batch_size // plan.world_size
-
-
-def least_micro_steps(plan: Plan) -> int:
-    """Within max_batch_size."""
-    return -(-plan.effective_batch_size // ((plan.max_batch_size or plan.effective_batch_size) * plan.world_size))
-
-
-def in_micro_steps(plan: Plan, micro_steps: int) -> Plan:
-    """The same step in this many micro-steps of each device."""
-    return with_batch_size(plan, -(-plan.effective_batch_size // (micro_steps * plan.world_size)))
+def most_allowed(plan: Plan) -> int:
+    """Sequences of a micro-batch at most, whatever memory there is."""
+    return plan.max_batch_size or plan.effective_batch_size
 
 
 def choose_batch_size(plan: Plan) -> Plan:
@@ -30,11 +19,4 @@ def choose_batch_size(plan: Plan) -> Plan:
     """
     if plan.memory_target is None or not has_closed_form(plan.shape):
         return plan
-    low, high = least_micro_steps(plan), max(1, most_micro_steps(plan))
-    while low < high:
-        middle = (low + high) // 2
-        if needs(in_micro_steps(plan, middle)) <= plan.memory_target:
-            high = middle
-        else:
-            low = middle + 1
-    return in_micro_steps(plan, high)
+    return split_within(plan, plan.memory_target, most_allowed(plan))

@@ -88,6 +88,12 @@ def with_batch_size(plan: Plan, batch_size: int) -> Plan:
     )
 
 
+def in_micro_steps(plan: Plan, micro_steps: int, most: int) -> Plan:
+    """The same step in at most this many micro-steps of each device, more where micro-batches would exceed ``most``."""
+    even = -(-plan.effective_batch_size // (micro_steps * plan.world_size))
+    return with_batch_size(plan, min(most, even))
+
+
 def neighbours(n: int, step: int) -> list[int]:
     """The multiples of ``step`` next to ``n``: one below (unless that is 0) and one above."""
     below = n // step * step

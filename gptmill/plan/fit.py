@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gptmill.plan.batch import in_micro_steps
 from gptmill.plan.memory import Memory, has_formula, memory_of
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
@@ -72,23 +73,36 @@ def nearest_fit(plan: Plan, limit: int | None = None, trace: Trace | None = None
     """
     limit = plan.device_memory if limit is None else limit
     assert limit is not None
-    share = plan.effective_batch_size // plan.world_size
     for checkpointing in dict.fromkeys((plan.shape.activation_checkpointing, True)):
         shape = replace(plan.shape, activation_checkpointing=checkpointing)
-        for batch in _divisors(
-            share, at_most=min(plan.batch_size, largest_batch(replace(plan, shape=shape), limit, trace))
-        ):
-            steps = share // batch * plan.world_size
-            changed = replace(
-                plan, shape=shape, batch_size=batch, gradient_accumulation_steps=steps, micro_steps=share // batch
-            )
-            if needs(changed, trace) > limit:
-                continue
-            settings: dict[str, int | bool] = {"batch_size": batch, "gradient_accumulation_steps": steps}
-            if checkpointing != plan.shape.activation_checkpointing:
-                settings["activation_checkpointing"] = True
-            return Change(changed, settings)
+        changed = split_within(replace(plan, shape=shape), limit, plan.batch_size, trace)
+        if needs(changed, trace) <= limit:
+            return Change(changed, _settings(changed, checkpointing != plan.shape.activation_checkpointing))
     return None
+
+
+def split_within(plan: Plan, limit: int, most: int, trace: Trace | None = None) -> Plan:
+    """The same step in the fewest micro-steps of at most ``most`` sequences whose memory stays within the limit.
+
+    As small micro-batches as there can be, where even those do not.
+    """
+    low = in_micro_steps(plan, 1, most).micro_steps
+    high = max(low, plan.effective_batch_size // plan.world_size)
+    while low < high:
+        middle = (low + high) // 2
+        if needs(in_micro_steps(plan, middle, most), trace) <= limit:
+            high = middle
+        else:
+            low = middle + 1
+    return in_micro_steps(plan, high, most)
+
+
+def _settings(plan: Plan, checkpointing: bool) -> dict[str, int | bool]:
+    """What to type for this batch; accumulation where it is all there is to say."""
+    accumulation, wanted = plan.gradient_accumulation_steps, plan.effective_batch_size
+    even = plan.batch_size * accumulation == wanted
+    step = {"gradient_accumulation_steps": accumulation} if even else {"effective_batch_size": wanted}
+    return {"batch_size": plan.batch_size, **step, **({"activation_checkpointing": True} if checkpointing else {})}
 
 
 def refusal(plan: Plan, limit: int | None = None, trace: Trace | None = None) -> str | None:
@@ -103,8 +117,3 @@ def refusal(plan: Plan, limit: int | None = None, trace: Trace | None = None) ->
         alone = needs(replace(plan, batch_size=1), trace)
         return f"{says}, and one sequence {size(alone)}; try a smaller model or block_size, or a larger device"
     return f"{says}; nearest that fits: {change}"
-
-
-def _divisors(n: int, at_most: int) -> list[int]:
-    """Largest first."""
-    return [d for d in range(at_most, 0, -1) if n % d == 0]

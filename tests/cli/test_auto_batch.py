@@ -18,7 +18,8 @@ from gptmill.config.load import load
 from gptmill.errors import GptmillError
 from gptmill.parallel.launch import Place
 from gptmill.parallel.single import Single
-from gptmill.plan.auto_batch import choose_batch_size, in_micro_steps
+from gptmill.plan.auto_batch import choose_batch_size
+from gptmill.plan.batch import in_micro_steps
 from gptmill.plan.fit import needs
 from gptmill.plan.types import Plan
 from tests.cli.run import SMALL, gptmill, prepare_tiny
@@ -36,14 +37,14 @@ def one_step_fewer(plan: Plan) -> Plan | None:
     """The next larger micro-batch, None where effective_batch_size or max_batch_size binds."""
     if plan.micro_steps == 1:
         return None
-    larger = in_micro_steps(plan, plan.micro_steps - 1)
+    larger = in_micro_steps(plan, plan.micro_steps - 1, plan.effective_batch_size)
     return None if larger.batch_size > (plan.max_batch_size or larger.batch_size) else larger
 
 
 @given(effective=EFFECTIVE, most=st.none() | st.integers(1, 64), share=SHARE)
 def test_the_plan_chooses_the_largest_that_it_says_fits(effective: int, most: int | None, share: float) -> None:
     plan = asked(effective, most, batch_size=1)
-    whole = needs(in_micro_steps(plan, 1))
+    whole = needs(in_micro_steps(plan, 1, effective))
     chosen = choose_batch_size(replace(plan, memory_target=int(share * whole)))
     assert chosen.effective_batch_size == effective
     if chosen.batch_size > 1:
@@ -56,7 +57,7 @@ def test_the_plan_chooses_the_largest_that_it_says_fits(effective: int, most: in
 def test_a_trial_corrects_a_plan_that_is_far_off(effective: int, most: int | None, share: float, error: float) -> None:
     """The device takes ``error`` times what is planned, and runs out beyond 1.3 times the target."""
     plan = asked(effective, most, batch_size=1)
-    target = int(share * needs(in_micro_steps(plan, 1)))
+    target = int(share * needs(in_micro_steps(plan, 1, effective)))
     plan = choose_batch_size(replace(plan, memory_target=target))
     within = auto_batch.HOST_ROOM * target
 
@@ -67,7 +68,7 @@ def test_a_trial_corrects_a_plan_that_is_far_off(effective: int, most: int | Non
     try:
         chosen = tried(plan, takes)
     except GptmillError as refused:
-        assert "batch_size=1" in str(refused) and takes(in_micro_steps(plan, effective)) is None
+        assert "batch_size=1" in str(refused) and takes(in_micro_steps(plan, effective, effective)) is None
         return
     used = takes(chosen)
     assert chosen.effective_batch_size == effective

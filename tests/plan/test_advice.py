@@ -109,7 +109,7 @@ CASES = {
         "batch_size",
         {"batch_size": 240, "gradient_accumulation_steps": 2},
         {"batch_size": 12, "gradient_accumulation_steps": 40},
-        "gradient_accumulation_steps=",
+        "effective_batch_size=480",
         machine=GEFORCE,
         right_machine=GEFORCE,
     ),
