@@ -10,12 +10,12 @@ from gptmill.config.wording import one_line
 from gptmill.errors import UserError
 from gptmill.plan.fit import memory_known, nearest_fit, needs, refusal
 from gptmill.plan.hardware import detect_machine
+from gptmill.plan.time import CHECKPOINT_BYTES
 from gptmill.plan.types import Plan
 from gptmill.units import size
 
 SURELY = 1.1  # times the memory there is: the estimate may be off by less than that, and smaller steps help then
 FORCE = "--force starts it nevertheless"
-CHECKPOINT = 12  # bytes of a parameter in a checkpoint: its weight and two moments
 AT_ONCE = 2  # checkpoints on the disk: the newest good one, and the one being written
 
 
@@ -62,10 +62,11 @@ def _disk(plan: Plan, out_dir: str) -> str | None:
         free = durable.free_bytes(folder)
     except OSError:
         return None
-    wanted = AT_ONCE * CHECKPOINT * plan.params
+    each = CHECKPOINT_BYTES * plan.params
+    wanted = AT_ONCE * each
     if wanted <= free + there:
         return None
     return (
-        f"out_dir={one_line(out_dir)}: two checkpoints of {size(CHECKPOINT * plan.params)} need {size(wanted)}, and "
+        f"out_dir={one_line(out_dir)}: two checkpoints of {size(each)} need {size(wanted)}, and "
         f"{size(free)} are free on that disk; try another out_dir or a smaller model"
     )

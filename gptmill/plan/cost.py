@@ -1,8 +1,8 @@
 """What a run costs: rented by the hour, or its electricity.
 
 List prices without commitment, for orientation: they move every month, differ between providers by half, and leave out taxes and
-storage. ``--price`` is better. Each was read on the provider's page, some of them in public transcriptions of it
-(datareceipts/data-receipts, skypilot-org/skypilot-catalog).
+storage. ``--price`` is better. They were read in public transcriptions of the providers' pages (datareceipts/data-receipts,
+skypilot-org/skypilot-catalog), not on the pages themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HOUR = 3600
 
 
 class Price(NamedTuple):
-    """Args: usd: per GPU and hour, on demand. read: the day it stood on the page."""
+    """Args: usd: per GPU and hour, on demand. read: the day of the transcription."""
 
     usd: float
     provider: str

@@ -6,6 +6,10 @@ three and not the product; the ones it prints agree with that to 1% (a test).
 
 Memory [MiB] is what nvidia-smi prints where that was seen (modal-labs/modal-client#2797 and others), which on GDDR6 with ECC is
 15/16 of what is on the box; else what is on the box.
+
+Tests hold 16-bit peaks against units x clock, and bandwidths against bus x rate where those are known. Power, memory sizes and
+the rows of MI250X and GB200 have no such check and were written down without the papers at hand: look them up before
+relying on them.
 """
 
 from __future__ import annotations

@@ -107,12 +107,12 @@ def forecast(plan: Plan, pace: Pace | None = None, costs: Costs | None = None) -
 
 
 def batches_per_evaluation(plan: Plan) -> int:
-    """Of both splits; a split with fewer windows than are asked for is read once."""
+    """Of both splits, that each device takes; a split with fewer windows than are asked for is read once."""
     wanted = plan.eval_sequences
     total = 0
     for tokens in (plan.train_tokens, plan.val_tokens):
         windows = wanted if tokens is None else min(wanted, windows_per_epoch(tokens, plan.shape.block_size))
-        total += ceil(windows / plan.batch_size)
+        total += ceil(ceil(windows / plan.batch_size) / plan.world_size)
     return total
 
 

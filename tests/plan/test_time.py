@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,6 +84,8 @@ def test_checkpoints_by_the_clock_are_counted_within_one() -> None:
 def test_a_split_is_never_read_twice_in_one_evaluation() -> None:
     assert batches_per_evaluation(planned(eval_iters=10)) == 20
     assert batches_per_evaluation(planned(eval_iters=200)) == 200 + 25  # val has 100 windows of 64, four at a time
+    shared = replace(planned(eval_iters=200), world_size=8)  # 200 and 25 batches over eight devices
+    assert batches_per_evaluation(shared) == 25 + 4
 
 
 def test_the_whole_is_the_sum_of_its_parts_worked_by_hand() -> None:
