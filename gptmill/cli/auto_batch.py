@@ -1,36 +1,24 @@
 """``auto_batch_size`` meets the machine: the batch that the plan chose is tried for real before the run begins.
 
-The plan is right within a few percent. A trial is the costliest moment of a step, forward and backward over what a
-micro-batch holds, gradients already there; it leaves the weights alone. What it took decides whether there is room for
-more, or whether it was too much. Several devices take what the plan says, which is the same for all of them.
+The plan is right within a few percent. What a trial (trial.py) took decides whether there is room for more, or whether
+it was too much. Several devices take what the plan says, which is the same for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
-
 from gptmill.cli.parts import trace_held
 from gptmill.cli.ranks import Material
 from gptmill.cli.say import say
-from gptmill.errors import GptmillError, is_out_of_memory
+from gptmill.cli.trial import trial_apart, trial_here
+from gptmill.errors import GptmillError
 from gptmill.plan.auto_batch import most_allowed
-from gptmill.plan.batch import in_micro_steps, micro_batch, with_batch_size
+from gptmill.plan.batch import in_micro_steps, with_batch_size
 from gptmill.plan.memory import memory_of
 from gptmill.plan.types import Plan
-from gptmill.track.summary import peak_host_memory
-from gptmill.train.device import autocast, dropout_keys, give_back_memory, to_device
-from gptmill.train.state import TrainState
 from gptmill.units import size
 
 TRIALS = 8
 HOST_ROOM = 0.95  # of the target, on a CPU: a run's process holds a few percent more than a trial (docs/log.md)
-MICRO_STEPS = 4  # of a trial: gradients are there, and a heap of blocks of two sizes has its holes
 
 
 def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
@@ -47,15 +35,15 @@ def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
     if plan.memory_target is None:
         say(f"auto_batch_size: how much memory {plan.device_name} has is not known; batch_size={plan.batch_size} stays")
         return plan
-    forward, target = found.engine.wrap(found.state.model, plan), plan.memory_target
-    if not plan.device.startswith("cuda"):
-        target = int(HOST_ROOM * target)
+    on_gpu = plan.device.startswith("cuda")
+    forward = found.engine.wrap(found.state.model, plan)
+    target = plan.memory_target if on_gpu else int(HOST_ROOM * plan.memory_target)
     fits: tuple[Plan, int] | None = None  # the largest known to, and the bytes it takes
     too_large = in_micro_steps(plan, 1, most_allowed(plan)).batch_size + 1
     candidate = plan
     measured: dict[int, int] = {}  # batch size -> bytes, in the order tried
     for _ in range(TRIALS):
-        used = trial(candidate, found.state, forward)
+        used = trial_here(candidate, found.state, forward) if on_gpu else trial_apart(candidate)
         each = _each(candidate, used, measured)
         if used is not None and used <= target:
             fits = candidate, used
@@ -98,41 +86,3 @@ def _next(plan: Plan, batch: int, fits: Plan | None, too_large: int) -> Plan | N
         following = in_micro_steps(plan, fits.micro_steps - 1, most_allowed(plan))
     inside = (fits.batch_size if fits else 0) < following.batch_size < too_large
     return following if inside else None
-
-
-def trial(plan: Plan, state: TrainState, forward: Callable[..., Tensor]) -> int | None:
-    """Bytes that this process holds at most in a step, moments included that are not there yet; None: it ran out."""
-    cuda = plan.device.startswith("cuda")
-    _forget_peak(plan.device)
-    generator = np.random.default_rng(0)
-    try:
-        for micro_step in range(min(MICRO_STEPS, plan.micro_steps)):
-            first, count = micro_batch(plan, micro_step, rank=0)
-            ids_BS = generator.integers(plan.shape.vocab_size, size=(count, plan.shape.block_size + 1), dtype=np.int64)
-            x_BT, y_BT = to_device(ids_BS, plan.device)
-            keys_B = dropout_keys(plan, first, count) if plan.shape.dropout else None
-            with autocast(plan):
-                loss = forward(x_BT, y_BT, keys_B)
-            loss.backward()
-            del x_BT, y_BT, keys_B, loss
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-    finally:
-        state.optimizer.zero_grad(set_to_none=True)
-    moments = 0 if state.optimizer.state else memory_of(plan, trace=trace_held).optimizer
-    if not cuda:
-        return peak_host_memory() + moments
-    free, total = torch.cuda.mem_get_info()
-    return total - free - torch.cuda.memory_reserved() + torch.cuda.max_memory_reserved() + moments
-
-
-def _forget_peak(device: str) -> None:
-    """Give back what the trial before has freed, so that this one's peak is its own."""
-    give_back_memory(device)
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        return
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TINY = ModelShape(n_layer=1, n_head=2, n_embd=16, block_size=8, vocab_size=32, ffn_dim=32)
 LOOKED = "modules of this folder and installed ones can be named"
+IMPORTED: list[str] = []  # modules, for the processes that this one starts
 Import = Annotated[list[str] | None, Parameter(name="--import", negative="")]
 
 
@@ -50,6 +51,7 @@ def import_parts(modules: list[str] | None) -> dict[str, tuple[str, ...]]:
             where = "" if isinstance(error, ModuleNotFoundError) else f" ({place.filename}:{place.lineno})"
             says = str(error).split("\n")[0]
             raise UserError(f"--import {name}: {type(error).__name__}: {says}{where}; {LOOKED}") from None
+        IMPORTED.append(name)
 
     from gptmill.model.feedforwards import ACTIVATIONS, FEEDFORWARDS
     from gptmill.model.kernels import ATTENTION

@@ -10,10 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gptmill.cli import auto_batch
+from gptmill.cli.trial import trial_apart, trial_here
 from gptmill.config.load import load
 from gptmill.errors import GptmillError
 from gptmill.parallel.launch import Place
@@ -21,6 +23,7 @@ from gptmill.parallel.single import Single
 from gptmill.plan.auto_batch import choose_batch_size
 from gptmill.plan.batch import in_micro_steps
 from gptmill.plan.fit import needs
+from gptmill.plan.memory import memory_of
 from gptmill.plan.types import Plan
 from tests.cli.run import SMALL, gptmill, prepare_tiny
 from tests.train.small import new_state, small_plan
@@ -79,17 +82,29 @@ def test_a_trial_corrects_a_plan_that_is_far_off(effective: int, most: int | Non
 
 def tried(plan: Plan, takes: Callable[..., int | None]) -> Plan:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(auto_batch, "trial", takes)
+        patch.setattr(auto_batch, "trial_apart", takes)
         patch.setattr(auto_batch, "say", lambda *_: None)
         found = SimpleNamespace(engine=Single(Place()), state=SimpleNamespace(model=None))
         return auto_batch.try_batch_size(plan, found, asked=True)  # type: ignore[arg-type]
 
 
-def test_a_trial_leaves_the_weights_and_gradients_alone() -> None:
+def test_a_trial_in_the_run_s_own_process_leaves_the_weights_and_gradients_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {"reset_peak_memory_stats": None, "mem_get_info": (6, 9), "memory_reserved": 1, "max_memory_reserved": 2}
+    for name, value in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
     plan = small_plan(dropout=0.1)
     state, fresh = new_state(plan), new_state(plan)
-    assert auto_batch.trial(plan, state, state.model)
+    assert trial_here(plan, state, state.model) == 9 - 6 - 1 + 2 + memory_of(plan).optimizer
     assert all(p.grad is None and p.equal(q) for p, q in zip(state.model.parameters(), fresh.model.parameters()))
+
+
+def test_a_trial_in_a_process_of_its_own_holds_the_torch_library_and_the_plan_s_tensors() -> None:
+    small, large = small_plan(n_embd=64), small_plan(n_embd=64, batch_size=512, effective_batch_size=512, block_size=64)
+    held = [trial_apart(plan) for plan in (small, large)]
+    assert held[0] and held[1]
+    assert held[1] - held[0] == pytest.approx(memory_of(large).peak - memory_of(small).peak, rel=0.5)
 
 
 def test_the_command_takes_the_same_steps_in_the_batches_it_chose(tmp_path: Path) -> None:
