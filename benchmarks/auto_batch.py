@@ -36,7 +36,7 @@ from gptmill.units import size
 
 SEED = 60
 STEPS = 3  # the optimizer's states exist from the end of the first on
-WORK = {"cpu": 2e11, "cuda": 2e15}  # FLOP of a config's steps, at most
+WORK = {"cpu": 6e11, "cuda": 2e15}  # FLOP of a config's steps, at most
 SIZES = {
     "cpu": [(2, 4, 256), (4, 4, 256), (6, 6, 384), (4, 8, 512)],
     "cuda": [(12, 12, 768), (24, 16, 1024), (36, 20, 1280)],
@@ -61,16 +61,18 @@ def draw(device: str, n: int) -> list[dict[str, Any]]:
             "block_size": dice.choice(BLOCKS[device]), "vocab_size": dice.choice([256, 8192, 50304]),
             "dtype": dice.choice(["float32", "bfloat16"]), "dropout": dice.choice([0.0, 0.0, 0.1]), "compile": False,
             "activation_checkpointing": dice.choice([False, False, True]), **dice.choice([GPT2, LLAMA]),
-            "batch_size": 1, "auto_batch_size": True, "effective_batch_size": dice.randint(16, 256),
+            "batch_size": 1, "auto_batch_size": True, "effective_batch_size": dice.randint(16, 160),
             "target_memory_utilization": dice.choice([0.7, 0.8, 0.9]),
             "max_batch_size": dice.choice([None, None, None, dice.randint(4, 64)]),
         }  # fmt: skip
         plan = settle(config)
         work = STEPS * plan.tokens_per_iter * plan.flops_per_token * (4 if plan.dtype == "float32" else 1)
+        if work > WORK[device]:
+            continue
         least = needs(in_micro_steps(plan, plan.effective_batch_size, 1))
         whole = needs(in_micro_steps(plan, 1, plan.effective_batch_size))
         cap = int(dice.uniform(1.1 * least, 1.05 * whole) / config["target_memory_utilization"])
-        if work < WORK[device] and whole > 1.2 * least and cap < 0.7 * (plan.device_memory or 0):
+        if whole > 1.2 * least and cap < 0.7 * (plan.device_memory or 0):
             found.append({"config": config, "cap": cap})
     return found
 

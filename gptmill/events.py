@@ -95,13 +95,20 @@ class CheckpointDue(Event):
 
 @dataclass(frozen=True)
 class CheckpointSaved(Event):
-    """A checkpoint was committed and read back. ``path`` is relative to the run folder."""
+    """A checkpoint was committed and read back.
+
+    Args:
+        path: relative to the run folder.
+        seconds: that training waited for it.
+        seconds_behind: that writing it took while training went on.
+    """
 
     path: str
     reason: str
     best: bool
     seconds: float
     n_bytes: int
+    seconds_behind: float = 0.0
 
 
 @dataclass(frozen=True)

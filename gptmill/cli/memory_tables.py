@@ -146,7 +146,7 @@ def sharing_table() -> str:
                 "", f"--preset={preset} --bias --batch_size=1 --gradient_accumulation_steps={gpus}", "A100 80GB", ""
             )
             plan = planned(claim, gpus)
-            alone, *shared = (memory_of(plan, strategy).peak for strategy in ("ddp", "zero1", "fsdp"))
+            alone, *shared = (memory_of(replace(plan, strategy=name)).peak for name in ("ddp", "zero1", "fsdp"))
             cells = " | ".join(f"{peak / GB:.2f} | {1 - peak / alone:.0%}" for peak in shared)
             lines.append(f"| {preset} | {gpus} | {alone / GB:.2f} | {cells} |")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from gptmill.errors import UserError
 from gptmill.shapes import Counts, ModelShape
 
 if TYPE_CHECKING:
+    from gptmill.parallel.single import Single
     from gptmill.plan.types import Plan
     from gptmill.train.state import TrainState
 
@@ -100,13 +101,18 @@ def trace_held(shape: ModelShape) -> int:
     return held(shape)
 
 
-def new_state(plan: Plan) -> TrainState:
-    """Weights, optimizer and scaler as they are before the first step, on the plan's device."""
+def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
+    """Weights, optimizer and scaler as they are before the first step, on the plan's device.
+
+    Args:
+        engine: decides what of them is kept in this process; None = everything.
+    """
     import torch
 
     from gptmill.model.gpt import build
     from gptmill.optim.optimizers import OPTIMIZERS
-    from gptmill.parallel.launch import ask_for_determinism
+    from gptmill.parallel.launch import Place, ask_for_determinism
+    from gptmill.parallel.single import Single
     from gptmill.train.device import keep_freed_memory
     from gptmill.train.state import TrainState
 
@@ -115,5 +121,7 @@ def new_state(plan: Plan) -> TrainState:
     if plan.deterministic:
         ask_for_determinism()
     model = build(plan.shape, seed=plan.seed, device=plan.device)
+    engine = engine or Single(Place())
+    engine.shard(model, plan)
     scaler = torch.amp.GradScaler(plan.device.split(":")[0]) if plan.dtype == "float16" else None
-    return TrainState(model, OPTIMIZERS[plan.optimizer](model, plan), scaler)
+    return TrainState(model, engine.share_out(OPTIMIZERS[plan.optimizer](model, plan)), scaler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gptmill.data.batches import Batches
     from gptmill.data.tokens import Tokens
     from gptmill.parallel.single import Single
+    from gptmill.train.checkpointer import Checkpointer
+    from gptmill.train.shards import Company
     from gptmill.train.state import TrainState
 
 
@@ -28,6 +31,7 @@ class Material:
     """What every process of a run needs to compute.
 
     Args:
+        company: the processes that write checkpoints together; None where the first one has all there is to write.
         tokens: of the splits 'train' and 'val'.
         eval_windows: fixed windows [N, T + 1] of both.
     """
@@ -37,14 +41,14 @@ class Material:
     batches: Batches
     state: TrainState
     engine: Single
+    company: Company | None = None
 
 
 def gather_material(plan: Plan, place: Place) -> Material:
     """Open the data and build the model as it is before the first step."""
     from gptmill.data.batches import Batches, fixed_batches
     from gptmill.data.shards import open_tokens
-    from gptmill.parallel.ddp import Ddp
-    from gptmill.parallel.single import Single
+    from gptmill.parallel.engines import engine_of
 
     use_own_gpu(place, plan.device)
     tokens = {
@@ -55,8 +59,13 @@ def gather_material(plan: Plan, place: Place) -> Material:
         for split in ("train", "val")
     }
     batches = Batches(tokens["train"], plan.shape.block_size, plan.seed, plan.sampling)
-    engine = Ddp(place) if place.world_size > 1 else Single(place)
-    return Material(tokens, windows, batches, new_state(plan), engine)
+    engine = engine_of(plan, place)
+    company = None
+    if engine.sharded:
+        from gptmill.train.shards import Company
+
+        company = Company()
+    return Material(tokens, windows, batches, new_state(plan, engine), engine, company)
 
 
 def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -> None:
@@ -70,6 +79,14 @@ def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -
         checkpoint, notices = resume(run_dir.path, found.state, facts, saved_before, plan.checkpoint_file)
         say(*notices)
     tell(found.engine.place, {"checkpoint": checkpoint, "numbers": numbers_of(found.state)})
+
+
+def checkpointer(run_dir: Path, plan: Plan, found: Material, facts: dict[str, Any]) -> Checkpointer:
+    """In the first process: what saves the run."""
+    from gptmill.train.checkpointer import Checkpointer
+
+    keep, delete = plan.keep_last_n_snapshots, plan.delete_snapshots_after_training
+    return Checkpointer(run_dir, found.state, facts, keep, delete, found.company)
 
 
 def follow(place: Place, modules: list[str] | None) -> int:
@@ -93,6 +110,7 @@ def follow(place: Place, modules: list[str] | None) -> int:
 def _compute(plan: Plan, place: Place) -> int:
     from gptmill.events import Stopped
     from gptmill.train.checkpoint import load
+    from gptmill.train.checkpointer import Follower
     from gptmill.train.loop import run
     from gptmill.train.members import restore_numbers
     from gptmill.train.signals import StopOnSignal
@@ -102,10 +120,12 @@ def _compute(plan: Plan, place: Place) -> int:
     if begins["checkpoint"] is not None:
         load(begins["checkpoint"], found.state)
         restore_numbers(begins["checkpoint"], found.state, begins["numbers"])
-    signal = None
-    with StopOnSignal(patient=True) as stop:
+    signal, follower = None, Follower(found.state, found.company) if found.company else None
+    with StopOnSignal(patient=True) as stop, closing(follower) if follower else nullcontext():
         for event in run(
             plan, found.state, found.engine, take=found.batches.take, eval_windows=found.eval_windows, stop=stop
         ):
             signal = event.signal if isinstance(event, Stopped) else None
+            if follower:
+                follower(event)
     return 128 + signal if signal else 0

@@ -19,7 +19,7 @@ from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan_page import remarks
 from gptmill.cli.preflight import check_fits
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
-from gptmill.cli.ranks import begin, follow, gather_material
+from gptmill.cli.ranks import begin, checkpointer, follow, gather_material
 from gptmill.cli.reality import PlanAndReality
 from gptmill.cli.report import report_at_end
 from gptmill.cli.resuming import check_resumable, load_run
@@ -135,7 +135,6 @@ def fit(
     from gptmill.cli.recording import Recorder, Recording, held, meter, summary_of, watchers
     from gptmill.cli.samples import SampleRecorder
     from gptmill.track.describe import describe
-    from gptmill.train.checkpointer import Checkpointer
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
     from gptmill.train.signals import StopOnSignal
@@ -155,7 +154,7 @@ def fit(
     recorders: list[Recorder] = [
         *watchers(plan, resolved.config, run_dir.path, state, summary),
         *trackers(resolved, plan, run_dir.path),
-        Checkpointer(run_dir.path, state, facts, plan.keep_last_n_snapshots, plan.delete_snapshots_after_training),
+        checkpointer(run_dir.path, plan, found, facts),
         PlanAndReality(plan, held(plan)),
         *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
         *([ProfileRecorder(run_dir.path, profile, plan)] if profile else []),

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weights:
-    """Args: data: a safetensors file, proven to be what was saved."""
+    """Args: data: a safetensors file, proven to be what was saved; None where the checkpoint is one of shards."""
 
     path: Path
     step: int
     shape: ModelShape
-    data: bytes
+    data: bytes | None
 
 
 def read_weights(run_dir: Path) -> Weights:
@@ -35,15 +35,21 @@ def read_weights(run_dir: Path) -> Weights:
     for path in sorted(manifest.steps(run_dir), key=lambda folder: (retention.is_best(run_dir, folder), folder))[::-1]:
         try:
             found = manifest.read_manifest(path)
-            weights = Weights(
-                path, found.iter, _shape(path, found), manifest.read_member(path, "model.safetensors", found)
-            )
+            weights = Weights(path, found.iter, _shape(path, found), _proven(path, found))
         except CheckpointError as error:  # damaged, or retired by the run this moment
             problems += error.problems
             continue
         say(*(f"{problem}; sampling from {path.name} instead" for problem in problems))
         return weights
     raise CheckpointError(*problems, f"{run_dir}: no usable checkpoint to sample from; train it, or name another run")
+
+
+def _proven(path: Path, found: manifest.Manifest) -> bytes | None:
+    if manifest.is_whole(found):
+        return manifest.read_member(path, manifest.WEIGHTS, found)
+    if problems := manifest.verify(path):
+        raise CheckpointError(*problems)
+    return None
 
 
 def _shape(path: Path, found: manifest.Manifest) -> ModelShape:
@@ -67,7 +73,12 @@ def load_model(weights: Weights, device: str) -> GPT:
     from gptmill.model.gpt import build
 
     model = build(weights.shape, seed=0, device=device)
-    saved = load(weights.data)
+    if weights.data is not None:
+        saved = load(weights.data)
+    else:
+        from gptmill.train.shards import read_whole
+
+        saved = read_whole(weights.path, {name for name, _ in model.named_parameters()})
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name not in saved or saved[name].shape != parameter.shape:

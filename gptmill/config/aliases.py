@@ -32,12 +32,15 @@ RENAMED: dict[str, str] = {
 }
 
 # A switch elsewhere, a value of one of our keys here: name -> (key, value when True, value when False).
-SWITCHES: dict[str, tuple[str, str | bool, str | bool]] = {
+# None: nothing is asked for, which takes back what a lower layer asked for.
+SWITCHES: dict[str, tuple[str, str | bool, str | bool | None]] = {
     "resume": ("init_from", "resume", "scratch"),
     "no_early_stop_restore_best": ("early_stop_restore_best", False, True),
     "use_wandb": ("wandb_log", True, False),
     "no_wandb": ("wandb_log", False, True),
     "flash_attention": ("attention_backend", "sdpa", "manual"),
+    "use_zero1": ("strategy", "zero1", None),
+    "use_fsdp": ("strategy", "fsdp", None),
 }
 
 # A name elsewhere for a size, of which the weights come with init_from only: name -> key; value -> the key's value.

@@ -1,6 +1,6 @@
 """Keys and values that the vocabulary has and this version has not: refused with one line, never quietly ignored.
 
-A value that asks for nothing (``pruning_method=none``, ``use_fsdp=False``) is accepted, so configs written for other
+A value that asks for nothing (``pruning_method=none``, ``use_fp8=False``) is accepted, so configs written for other
 systems run where they mean the same. A capability that arrives moves its lines from here to the schema.
 """
 
@@ -30,9 +30,6 @@ KEYS: dict[str, Later] = {
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
     "pruning_method": Later("pruning", NOTHING),
-    "strategy": Later("sharding over several devices", ("none", "auto", "ddp")),
-    "use_zero1": Later("ZeRO-1 optimizer sharding"),
-    "use_fsdp": Later("FSDP sharding"),
     "use_fp8": Later("fp8 training"),
 }
 
@@ -54,7 +51,6 @@ OPTIONS: frozenset[str] = frozenset(
         "adamwprune_beta2",
         "adamwprune_weight_decay",
         "adamwprune_amsgrad",
-        "fsdp_min_num_params",
     ]
 )
 OPTION_SWITCHES = (

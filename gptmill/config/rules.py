@@ -59,6 +59,7 @@ LARGEST: dict[str, int] = {
     "num_generate_samples": 1000,
     "generate_max_length": 2**20,
     "generate_top_k": 2**24,
+    "fsdp_min_num_params": 10**15,
 }
 
 # What every file system takes, a suffix such as -2 and the files of a run included [bytes].
@@ -127,6 +128,17 @@ def cpu_has_no_fp16(c: Config) -> Broken | None:
         return None
     says = "dtype=float16 does not train on device=cpu; try dtype=bfloat16 or dtype=float32"
     return Broken(("dtype", "device"), says)
+
+
+def fsdp_trains_whole_runs(c: Config) -> Broken | None:
+    if c.strategy != "fsdp":
+        return None
+    if c.dtype == "float16":
+        return Broken(("dtype", "strategy"), "dtype=float16 with strategy=fsdp: not supported; try dtype=bfloat16")
+    if c.generate_interval:
+        says = "with strategy=fsdp no device holds the whole model to write with; try generate_interval=0"
+        return Broken(("generate_interval", "strategy"), f"generate_interval={c.generate_interval}: {says}")
+    return None
 
 
 def start_is_known(c: Config) -> Broken | None:
@@ -199,6 +211,7 @@ RULES: list[Callable[[Config], Broken | None]] = [
     floor_below_peak,
     device_is_known,
     cpu_has_no_fp16,
+    fsdp_trains_whole_runs,
     start_is_known,
     checkpoint_is_a_folder,
     dataset_stays_inside,

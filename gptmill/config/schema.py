@@ -23,6 +23,7 @@ Optimizer = Literal["adamw"]
 LrScaling = Literal["none", "linear", "sqrt"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Strategy = Literal["auto", "none", "ddp", "zero1", "fsdp"]
 Precision = Literal["highest", "high", "medium"]
 LogStyle = Literal["line", "full"]
 OnSpike = Literal["warn", "stop", "skip", "rollback"]
@@ -159,6 +160,12 @@ class Config(BaseModel):
 
     device: str = key("system", "auto", "auto, cpu, cuda, cuda:N, mps")
     dtype: Dtype = key("system", "auto", "auto = bfloat16 where the hardware gains from it, else float32")
+    strategy: Strategy = key(
+        "system",
+        "auto",
+        "several devices: ddp, zero1 (shares out moments), fsdp (everything); auto = the first that fits",
+    )
+    fsdp_min_num_params: NonNegative = key("system", 1e6, "fsdp: blocks with fewer parameters are gathered together")
     compile: bool | Literal["auto"] = key("system", "auto", "torch.compile; auto = on CUDA")
     activation_checkpointing: bool = key(
         "system", False, "backward computes each block again instead of holding it: less memory, a third more work"

@@ -80,7 +80,10 @@ class Translation:
         if typed is None:
             return
         first = found.get(key)
-        if first is not None and first.value != typed.value:
+        if first is not None and typed.value is None and name in aliases.SWITCHES:
+            return  # use_fsdp=False beside use_zero1=True
+        taken_back = first is not None and first.value is None and name in aliases.SWITCHES
+        if first is not None and not taken_back and first.value != typed.value:
             self.bad.add(key)
             says = f"{key} is set twice, to {show(first.value)} and to {show(typed.value)}"
             self.problems.append(f"{first.origin} and {origin}: {says}; keep one")

@@ -26,13 +26,22 @@ class Stop(Protocol):
 class Single:
     """What training needs from a parallel engine.
 
-    wrap: the callable the step runs; sync: whether a micro-step's gradients are exchanged; clip: global gradient norm;
+    shard, share_out: what of the model and of the optimizer stays here; wrap: the callable the step runs; sync: whether a micro-step's gradients are exchanged; clip: global gradient norm;
     mean: a number averaged over processes; share: what any of them has to tell; listen, now: a request to stop, and a
     time in seconds, that all of them see alike.
     """
 
+    sharded = False  # whether the state of the run is spread over the processes
+
     def __init__(self, place: Place) -> None:
         self.place = place
+
+    def shard(self, model: nn.Module, plan: Plan) -> None:
+        """Leave this process its share of the parameters, in place; before there is an optimizer."""
+
+    def share_out(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """The optimizer that updates what this process is to update; it has not taken a step yet."""
+        return optimizer
 
     def wrap(self, model: nn.Module, plan: Plan) -> Callable[..., Tensor]:
         """The model as the step calls it, compiled if the plan says so; ``model`` itself keeps its names and weights."""
@@ -47,10 +56,13 @@ class Single:
         Gradients that are not finite stay as they are: scaled, all would be, and no layer could be named.
         """
         grads = [p.grad for p in model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(grads, foreach=True)
+        norm = self._norm(grads)
         finite = torch.where(norm.isfinite(), norm, 0.0)
         nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip or float("inf"), finite, foreach=True)
         return norm
+
+    def _norm(self, grads: list[Tensor]) -> Tensor:
+        return nn.utils.get_total_norm(grads, foreach=True)
 
     def mean(self, value: Tensor, news: bool = False) -> Tensor:
         """A number averaged over all processes.

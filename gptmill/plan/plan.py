@@ -18,6 +18,7 @@ from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
 from gptmill.plan.outlook import Outlook, outlook_json
 from gptmill.plan.shape import check_data, settle_shape
+from gptmill.plan.strategy import settle_strategy
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.shapes import Counts, ModelShape
 
@@ -69,7 +70,8 @@ def make_plan(
     known = has_closed_form(shape)
     assert known or trace, f"no formula and no trace for {shape}"
     size = counts(shape) if known or not trace else trace(shape)
-    plan = choose_batch_size(_assemble(config, data, machine, shape, size, batch, horizon))
+    plan = settle_strategy(_assemble(config, data, machine, shape, size, batch, horizon))
+    plan = choose_batch_size(plan)
     return replace(plan, advice=advise(Situation(config, plan, data, machine)))
 
 
@@ -94,6 +96,7 @@ def plan_json(plan: Plan, found: Outlook) -> dict[str, Any]:
         "batch_size": plan.batch_size,
         "gradient_accumulation_steps": plan.gradient_accumulation_steps,
         "world_size": plan.world_size,
+        "strategy": plan.strategy,
         "effective_batch_size": plan.effective_batch_size,
         "warmup_iters": plan.warmup_iters,
         "learning_rate": plan.learning_rate,

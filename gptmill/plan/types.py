@@ -156,6 +156,8 @@ class Plan:
     device_name: str
     device_memory: int | None
     dtype: str
+    strategy: str  # none (one device), ddp, zero1 or fsdp
+    fsdp_min_num_params: float
     compile: bool
     deterministic: bool
     matmul_precision: str

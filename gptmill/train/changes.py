@@ -25,7 +25,7 @@ NEEDS_FLAG = (
 ROUNDING = (
     *("auto_batch_size", "max_batch_size", "target_memory_utilization"),
     *("attention_backend", "activation_checkpointing", "device", "dtype", "compile", "deterministic"),
-    "matmul_precision",
+    *("matmul_precision", "strategy", "fsdp_min_num_params"),
 )
 # How long it goes on, how often it looks up, where it finds things.
 FREE = (

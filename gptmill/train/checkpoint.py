@@ -13,32 +13,36 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from
-from safetensors.torch import save as bytes_from
+from torch import Tensor, nn
 
 from gptmill import durable, units
 from gptmill.errors import CheckpointError, GptmillError
 from gptmill.plan.types import Plan
 from gptmill.train import manifest as manifests
+from gptmill.train.capture import Capture, capture
 from gptmill.train.early_stop import EarlyStop, stop_reason
 from gptmill.train.facts import compare
 from gptmill.train.manifest import MANIFEST, Manifest, newest_good
 from gptmill.train.members import (
-    moments_of,
-    numbers_of,
     restore_moments,
     restore_numbers,
     restore_weights,
     sha256_of,
-    weights_of,
     weights_sha256,
 )
+from gptmill.train.sharing import is_shared, is_split
 from gptmill.train.state import TrainState
+from gptmill.train.tensorfile import write_tensors
+
+if TYPE_CHECKING:
+    from gptmill.train.shards import Company
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,18 @@ class SavedCheckpoint:
 
 
 def save(run_dir: Path, state: TrainState, facts: dict[str, Any], *, best: bool = False) -> SavedCheckpoint:
-    """Commit the state as ``checkpoints/step_<iter>`` and prove it by reading it back.
+    """Commit the state as it is now; training waits meanwhile."""
+    return commit(run_dir, capture(state), facts, best=best)
+
+
+def commit(
+    run_dir: Path, taken: Capture, facts: dict[str, Any], *, best: bool = False, company: Company | None = None
+) -> SavedCheckpoint:
+    """Commit what was taken as ``checkpoints/step_<iter>`` and prove it by reading it back.
 
     Args:
         facts: JSON values that tell what this run is; compared on resume (facts.py).
+        company: the other processes that hold a share of it, and write that.
 
     Raises:
         GptmillError: it could not be written. Older checkpoints are untouched and nothing half-written stays; the
@@ -60,44 +72,95 @@ def save(run_dir: Path, state: TrainState, facts: dict[str, Any], *, best: bool 
     """
     began = time.perf_counter()
     parent = run_dir / "checkpoints"
-    target = parent / manifests.step_name(state.iter)
-    numbers = numbers_of(state)
-    strange = [name for name, value in numbers.items() if isinstance(value, float) and not math.isfinite(value)]
-    if strange:
-        raise GptmillError(f"{target}: not saved: {', '.join(strange)} is not a finite number")
-    members = {
-        "model.safetensors": bytes_from(weights_of(state.model)),
-        "optimizer.safetensors": bytes_from(moments_of(state)),
-        "state.json": durable.canonical_json(numbers),
-    }
-    files = {name: manifests.fingerprint(data) for name, data in members.items()}
-    members[MANIFEST] = manifests.encode(Manifest(state.iter, best, files, facts))
+    target = parent / manifests.step_name(taken.iter)
+    strange = [name for name, value in taken.numbers.items() if isinstance(value, float) and not math.isfinite(value)]
+    waiting = company  # until it is told where to write, or that it need not
+
+    def write(fresh: Path) -> None:
+        nonlocal waiting
+        if company is None:
+            files = {
+                manifests.WEIGHTS: write_tensors(fresh / manifests.WEIGHTS, taken.weights),
+                manifests.MOMENTS: write_tensors(fresh / manifests.MOMENTS, taken.moments),
+            }
+        else:
+            waiting = None
+            company.lead(fresh, taken.weights | taken.moments)
+            files = {name: manifests.fingerprint_file(fresh / name) for name in os.listdir(fresh)}
+            for name in files:
+                os.chmod(fresh / name, 0o600)
+        numbers = durable.canonical_json(taken.numbers)
+        durable.create(fresh / manifests.NUMBERS, numbers)
+        files[manifests.NUMBERS] = manifests.fingerprint(numbers)
+        durable.create(fresh / MANIFEST, manifests.encode(Manifest(taken.iter, best, files, facts)))
+
     try:
+        if strange:
+            raise GptmillError(f"{target}: not saved: {', '.join(strange)} is not a finite number")
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _commit(target, members)
+        _commit(target, write)
     except OSError as error:
         raise GptmillError(f"{target}: not saved: {error.strerror or error}{_room(parent)}") from error
+    finally:
+        if waiting is not None:
+            waiting.call_off()
     problems = manifests.verify(target)
     if problems:
         raise GptmillError(*(f"{problem}, read back just after it was written" for problem in problems))
-    return SavedCheckpoint(target, time.perf_counter() - began, sum(map(len, members.values())))
+    n_bytes = sum(member["bytes"] for member in manifests.read_manifest(target).files.values())
+    return SavedCheckpoint(target, time.perf_counter() - began, n_bytes)
 
 
 def load(path: Path, state: TrainState) -> None:
     """Put a checkpoint into a state built for the same shape, bit for bit. Param-group numbers stay the plan's.
 
+    A state that several processes share takes its part of any checkpoint, and one that is not takes all of a shared one.
+
     Raises:
         CheckpointError: a file is missing or damaged, or holds other tensors than the model has.
     """
     manifest = manifests.read_manifest(path)
-    data = {name: manifests.read_member(path, name, manifest) for name in manifests.MEMBERS}
+    if is_shared(state):
+        from gptmill.train.shards import read_into
+
+        read_into(path, state)
+    else:
+        weights, moments = _tensors(path, manifest, state.model)
+        restore_weights(path, state.model, weights)
+        restore_moments(path, state, moments)
+    restore_numbers(path, state, json.loads(manifests.read_member(path, manifests.NUMBERS, manifest)))
+
+
+def weights_in(path: Path, manifest: Manifest, model: nn.Module) -> dict[str, Tensor]:
+    """The model's parameters out of a checkpoint, by name.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    if manifests.is_whole(manifest):
+        return _parsed(path, manifests.WEIGHTS, manifest)
+    from gptmill.train.shards import read_whole
+
+    return read_whole(path, {name for name, _ in model.named_parameters()})
+
+
+def _tensors(path: Path, manifest: Manifest, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights and moments."""
+    if manifests.is_whole(manifest):
+        return _parsed(path, manifests.WEIGHTS, manifest), _parsed(path, manifests.MOMENTS, manifest)
+    from gptmill.train.shards import read_whole
+
+    found, names = read_whole(path), {name for name, _ in model.named_parameters()}
+    weights = {name: found.pop(name) for name in names & found.keys()}
+    return weights, found
+
+
+def _parsed(path: Path, member: str, manifest: Manifest) -> dict[str, Tensor]:
+    data = manifests.read_member(path, member, manifest)
     try:
-        weights, moments = tensors_from(data["model.safetensors"]), tensors_from(data["optimizer.safetensors"])
+        return tensors_from(data)
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not safetensors: {error}") from error
-    restore_weights(path, state.model, weights)
-    restore_moments(path, state, moments)
-    restore_numbers(path, state, json.loads(data["state.json"]))
+        raise CheckpointError(f"{path / member}: not safetensors: {error}") from error
 
 
 def resume(
@@ -148,21 +211,21 @@ def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:
     had never stopped.
     """
     early = state.iter < plan.max_iters and stop_reason(state.early_stop, plan) is not None
-    if early and plan.early_stop_restore_best and (run_dir / "best").exists():
-        folder = (run_dir / "best").resolve()
-        with contextlib.suppress(CheckpointError, SafetensorError):  # damaged: `sample` falls back to the last as well
-            return sha256_of(
-                tensors_from(manifests.read_member(folder, "model.safetensors", manifests.read_manifest(folder)))
-            )
+    folder = (run_dir / "best").resolve() if early and plan.early_stop_restore_best else None
+    if folder is not None and folder.exists():
+        with contextlib.suppress(CheckpointError):  # damaged: `sample` falls back to the last as well
+            return sha256_of(weights_in(folder, manifests.read_manifest(folder), state.model))
+    if is_split(state.model):  # this process has no more than its share; the run's last checkpoint has all
+        folder = run_dir / "checkpoints" / manifests.step_name(state.iter)
+        return sha256_of(weights_in(folder, manifests.read_manifest(folder), state.model))
     return weights_sha256(state.model)
 
 
-def _commit(target: Path, members: dict[str, bytes]) -> None:
+def _commit(target: Path, write: Callable[[Path], None]) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     aside: Path | None = None
     try:
-        for name, data in members.items():
-            durable.create(fresh / name, data)
+        write(fresh)
         durable.sync_folder(fresh)
         if os.path.lexists(target):  # a damaged one that this run went back behind
             aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

@@ -1,18 +1,29 @@
-"""The recorder that saves: it answers CheckpointDue with CheckpointSaved, or with a Notice when the disk refuses."""
+"""The recorder that saves: it answers CheckpointDue with CheckpointSaved, or with a Notice when the disk refuses.
+
+A large state is copied and written while training goes on; the answer then comes with a later event.
+"""
 
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptmill.errors import GptmillError
 from gptmill.events import CheckpointDue, CheckpointSaved, Event, Notice, RunDone, RunStarted
 from gptmill.train import retention
-from gptmill.train.checkpoint import SavedCheckpoint, save
+from gptmill.train.behind import Behind
+from gptmill.train.capture import Capture, capture, copied
+from gptmill.train.checkpoint import SavedCheckpoint, commit
 from gptmill.train.manifest import step_name
 from gptmill.train.state import TrainState
+
+if TYPE_CHECKING:
+    from gptmill.train.shards import Company
+
+LARGE = 2**28  # bytes of a state that is written in the background; less is on the disk sooner than it is copied
 
 
 class Checkpointer:
@@ -22,16 +33,25 @@ class Checkpointer:
         facts: recorded in every manifest (facts.py).
         keep: newest checkpoints kept besides the best; 0 keeps all, 1 acts as 2 (see retention.py).
         delete: at the end of the run, all but the best and the last.
+        company: the other processes, where the state is shared out.
     """
 
     def __init__(
-        self, run_dir: Path, state: TrainState, facts: dict[str, Any], keep: int, delete: bool = False
+        self,
+        run_dir: Path,
+        state: TrainState,
+        facts: dict[str, Any],
+        keep: int,
+        delete: bool = False,
+        company: Company | None = None,
     ) -> None:
         self.run_dir = run_dir
         self.state = state
         self.facts = facts
         self.keep = keep
         self.delete = delete
+        self.company = company
+        self._behind = Behind[list[Event]]()
         self._saved_iter: int | None = None  # the step whose checkpoint is known to be on the disk
 
     def __call__(self, event: Event) -> Iterable[Event]:
@@ -45,6 +65,8 @@ class Checkpointer:
                 return self._tidy(event.iter)
             if isinstance(event, CheckpointDue):
                 return self._save(event)
+            if self._behind.is_done:
+                return self._settled()
             if isinstance(event, RunDone) and self.delete:
                 retention.keep_best_and_last(self.run_dir)
         except OSError as error:  # saving is done or was not asked for; only housekeeping failed
@@ -58,13 +80,39 @@ class Checkpointer:
         retention.repair_best(self.run_dir)
         return [Notice(iter, f"removed {n} half-written checkpoint(s) of a run that was killed")] if n else []
 
+    def close(self) -> None:
+        """Wait for what is still being written."""
+        self._behind.close()
+
     def _save(self, due: CheckpointDue) -> list[Event]:
         assert due.iter == self.state.iter, f"asked to save step {due.iter}, but the state is at {self.state.iter}"
+        events = self._settled()
         if due.iter == self._saved_iter and not due.best:
-            return []
+            if self.company:
+                self.company.call_off()
+            return events
+        waited, began = self._behind.waited, time.perf_counter()
+        taken = capture(self.state)
+        if not worth_copying(taken, due.reason):
+            return events + self._commit(due, taken)
+        taken = copied(taken)
+        waited += time.perf_counter() - began
+        self._behind.start(lambda: self._commit(due, taken, waited))
+        return events
+
+    def _settled(self) -> list[Event]:
+        """What came of the checkpoint that is being written, once it is."""
+        return self._behind.finish() or []
+
+    def _commit(self, due: CheckpointDue, taken: Capture, waited: float | None = None) -> list[Event]:
+        """Write, mark, retire: all that happens after the state was taken.
+
+        Args:
+            waited: seconds that training did; None while it still waits.
+        """
         events: list[Event] = []
         try:
-            saved = self._save_making_room(due, events)
+            saved = self._save_making_room(due, taken, events)
         except GptmillError as error:
             if due.reason in ("stop", "end"):
                 raise
@@ -76,8 +124,9 @@ class Checkpointer:
                 path=str(saved.path.relative_to(self.run_dir)),
                 reason=due.reason,
                 best=due.best,
-                seconds=saved.seconds,
+                seconds=saved.seconds if waited is None else waited,
                 n_bytes=saved.n_bytes,
+                seconds_behind=0.0 if waited is None else saved.seconds,
             )
         )
         try:
@@ -88,15 +137,46 @@ class Checkpointer:
             events.append(Notice(due.iter, f"{error.filename or self.run_dir}: {error.strerror}; training goes on"))
         return events
 
-    def _save_making_room(self, due: CheckpointDue, events: list[Event]) -> SavedCheckpoint:
-        """Save; when the disk is full, give up all but the two newest good ones and try once more."""
+    def _save_making_room(self, due: CheckpointDue, taken: Capture, events: list[Event]) -> SavedCheckpoint:
+        """Save; when the disk is full, give up all but the two newest good ones and try once more.
+
+        Several processes that write together do not try again: the next checkpoint comes.
+        """
         try:
-            return save(self.run_dir, self.state, self.facts, best=due.best)
+            return commit(self.run_dir, taken, self.facts, best=due.best, company=self.company)
         except GptmillError as error:
             full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
             removed = retention.retire(self.run_dir, keep=2) if full and self.keep else []
-            if not removed:
+            if not removed or self.company:
                 raise
         names = ", ".join(folder.name for folder in removed)
         events.append(Notice(due.iter, f"{self.run_dir}: the disk is full: removed {names} to make room"))
-        return save(self.run_dir, self.state, self.facts, best=due.best)
+        return commit(self.run_dir, taken, self.facts, best=due.best)
+
+
+class Follower:
+    """The recorder of every other process, where the state is shared out: it writes its share when the first one saves."""
+
+    def __init__(self, state: TrainState, company: Company) -> None:
+        self.state, self.company = state, company
+        self._behind = Behind[None]()
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, CheckpointDue):
+            return
+        self._behind.finish()
+        taken = capture(self.state)
+        if worth_copying(taken, event.reason):
+            taken = copied(taken)
+            self._behind.start(lambda: self.company.follow(taken.weights | taken.moments))
+        else:
+            self.company.follow(taken.weights | taken.moments)
+
+    def close(self) -> None:
+        self._behind.finish()
+        self._behind.close()
+
+
+def worth_copying(taken: Capture, reason: str) -> bool:
+    """Whether it is written in the background: not at the end, where nothing goes on, and not what takes no time."""
+    return taken.n_bytes >= LARGE and reason not in ("stop", "end")

@@ -32,10 +32,12 @@ def mean_loss(
     place, B = engine.place, plan.batch_size
     state.model.eval()
     total = torch.zeros((), dtype=torch.float64)
-    for start in range(place.rank * B, len(windows_NS), place.world_size * B):
-        x_BT, y_BT = to_device(windows_NS[start : start + B], plan.device)
+    for start in range(0, len(windows_NS), place.world_size * B):
+        mine_BS = windows_NS[start + place.rank * B :][:B]
+        # one that has none left computes beside the others, which may need its share of the weights
+        x_BT, y_BT = to_device(mine_BS if len(mine_BS) else windows_NS[:1], plan.device)
         with autocast(plan):
-            total += forward(x_BT, y_BT).double().cpu() * len(x_BT)
+            total += forward(x_BT, y_BT).double().cpu() * len(mine_BS)
         if stop.signal is not None:
             break
     state.model.train()

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+
+from gptmill.train.sharing import here, is_split, norms_of, over_all
 
 # Norms at which a layer's gradient counts as vanishing: float32 resolves 1.2e-7 of 1; and as exploding: far above the
 # norm of 1 to which the gradients of a whole GPT are clipped.
@@ -20,7 +22,7 @@ def layer_norms(model: nn.Module) -> dict[str, float]:
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     if not grads:
         return {}
-    return dict(zip(grads, torch.stack(torch._foreach_norm(list(grads.values()))).tolist()))
+    return dict(zip(grads, norms_of(grads.values()).tolist()))
 
 
 def gradient_health(model: nn.Module) -> dict[str, Any]:
@@ -28,12 +30,17 @@ def gradient_health(model: nn.Module) -> dict[str, Any]:
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     if not grads:
         return {}
-    norms = torch.stack(torch._foreach_norm(list(grads.values())))
-    extremes = [extreme for grad in grads.values() for extreme in torch.aminmax(grad)]
-    sums = torch.stack([grad.sum() for grad in grads.values()])
-    read = torch.cat([norms, sums, torch.stack(extremes)]).tolist()  # one wait for the device
+    norms, shares = norms_of(grads.values()), [here(grad) for grad in grads.values()]
+    least = torch.stack([g.min() if g.numel() else g.new_tensor(math.inf) for g in shares])
+    most = torch.stack([g.max() if g.numel() else g.new_tensor(-math.inf) for g in shares])
+    sums = torch.stack([g.sum() for g in shares])
+    if is_split(model):
+        over_all(sums)
+        over_all(least, distributed.ReduceOp.MIN)
+        over_all(most, distributed.ReduceOp.MAX)
+    read = torch.cat([norms, sums, least, most]).tolist()  # one wait for the device
     n = len(grads)
-    layers, totals, extremes = dict(zip(grads, read[:n])), read[n : 2 * n], read[2 * n :]
+    layers, totals, lowest, highest = dict(zip(grads, read[:n])), read[n : 2 * n], read[2 * n : 3 * n], read[3 * n :]
     count = sum(grad.numel() for grad in grads.values())
     mean, square = math.fsum(totals) / count, math.fsum(norm * norm for norm in layers.values())
     return {
@@ -43,8 +50,8 @@ def gradient_health(model: nn.Module) -> dict[str, Any]:
         "min_layer_norm": min(layers.values()),
         "grad_mean": mean,
         "grad_std": math.sqrt(max(0.0, square / count - mean * mean)),
-        "grad_min": min(extremes[0::2]),
-        "grad_max": max(extremes[1::2]),
+        "grad_min": min(lowest),
+        "grad_max": max(highest),
         "vanishing": sum(norm <= VANISHING for norm in layers.values()),
         "exploding": sum(norm >= EXPLODING for norm in layers.values()),
         "layers": layers,
@@ -55,17 +62,24 @@ class WeightSample:
     """The same few numbers of every layer, read whenever asked: what one step did to them stands for the layer.
 
     Args:
-        size: numbers looked at in each layer; a layer that has no more is looked at whole.
+        size: numbers looked at in each layer, by each process of those that share it; a layer that has no more is looked
+            at whole.
     """
 
     def __init__(self, model: nn.Module, size: int) -> None:
         self._parameters = dict(model.named_parameters())
+        shares = {name: here(p) for name, p in self._parameters.items()}
         self._places = {
             name: torch.from_numpy(np.arange(size, dtype=np.int64) * STRIDE % p.numel()).to(p.device)
-            for name, p in self._parameters.items()
+            for name, p in shares.items()
             if p.numel() > size
         }
-        sizes = [min(size, p.numel()) for p in self._parameters.values()]
+        sizes = [min(size, p.numel()) for p in shares.values()]
+        self._cuts: list[np.ndarray] = []  # where each process's layers begin, when several share them
+        if is_split(model):
+            each = _gathered(sizes)
+            self._cuts = [np.cumsum(of_one)[:-1] for of_one in each]
+            sizes = [sum(of_layer) for of_layer in zip(*each)]
         self._starts = np.cumsum([0, *sizes[:-1]])
         self._sizes = np.array(sizes)
 
@@ -74,9 +88,13 @@ class WeightSample:
         """All sampled numbers, one layer after the other, as float32."""
         parts = []
         for name, weight in self._parameters.items():
-            flat: Tensor = weight.detach().view(-1)
+            flat: Tensor = here(weight.detach()).view(-1)
             parts.append(flat.index_select(0, self._places[name]) if name in self._places else flat)
-        return torch.cat(parts).float().cpu().numpy()
+        mine: np.ndarray = torch.cat(parts).float().cpu().numpy()
+        if not self._cuts:
+            return mine
+        each = [np.split(of_one, cuts) for of_one, cuts in zip(_gathered(mine), self._cuts)]
+        return np.concatenate([part for of_layer in zip(*each) for part in of_layer])
 
     def unmoved(self, before: np.ndarray, after: np.ndarray) -> list[str]:
         """Layers of which no sampled number changed."""
@@ -111,3 +129,10 @@ class WeightSample:
 
     def _per_layer(self, fold: np.ufunc, numbers: np.ndarray) -> np.ndarray:
         return fold.reduceat(numbers, self._starts)
+
+
+def _gathered(mine: Any) -> list[Any]:
+    """What each process has, in the order of ranks."""
+    found: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(found, mine)
+    return found

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from gptmill.plan.types import Plan
 from gptmill.train.health import layer_norms
+from gptmill.train.sharing import here, is_split, norms_of, over_all
 
 NEAR_PEAK = 0.1  # of learning_rate: below it, in warmup or at the end of a decay, a large weight may round to itself
 
@@ -62,11 +63,14 @@ class Movement:
         return _findings("frozen_parameters", names, self._model, "is set to take no gradient (requires_grad is False)")
 
     def before_update(self) -> None:
-        self._before = {name: self._parameters[name].detach().clone() for name in self.suspects}
+        self._before = {name: here(self._parameters[name]).detach().clone() for name in self.suspects}
 
     def after_update(self, unmoved: list[str]) -> list[LayerFinding]:
         """Take in the layers whose sample did not move; those already suspected are compared whole."""
-        frozen = [name for name, old in self._before.items() if torch.equal(old, self._parameters[name])]
+        same = torch.tensor([torch.equal(old, here(self._parameters[name])) for name, old in self._before.items()])
+        if self._before and is_split(self._model):
+            over_all(same := same.int(), distributed.ReduceOp.MIN)
+        frozen = [name for name, unchanged in zip(self._before, same.tolist()) if unchanged]
         trained = [name for name in unmoved if self._parameters[name].requires_grad]
         self.suspects = [name for name in trained if name not in self._before]
         self._before = {}
@@ -82,8 +86,8 @@ def not_finite(model: nn.Module) -> tuple[str | None, str]:
     is where it began. Where every layer has it, it came out of the loss.
     """
     weights = dict(model.named_parameters())
-    norms = dict(zip(weights, torch._foreach_norm([weight.detach() for weight in weights.values()])))
-    if bad := [name for name, norm in norms.items() if not norm.isfinite()]:
+    norms = dict(zip(weights, norms_of(weight.detach() for weight in weights.values()).tolist()))
+    if bad := [name for name, norm in norms.items() if not math.isfinite(norm)]:
         return bad[0], f"the weights of {_list(bad)} are not finite"
     gradients = layer_norms(model)
     bad = [name for name, norm in gradients.items() if not math.isfinite(norm)]

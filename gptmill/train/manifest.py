@@ -2,6 +2,7 @@
 
     checkpoints/step_00001000/{manifest.json, model.safetensors, optimizer.safetensors, state.json}
 
+Several processes that share the state out write shard-00001-..., shard-00002-... in place of the two safetensors files.
 The manifest must be byte for byte its own canonical JSON and carries a digest over the rest of itself, so one flipped
 bit in any of the four files is found, and the file is named. Hashes find accidents; a person who rewrites the manifest
 on purpose is not stopped by them. Nothing here imports torch: verifying needs only the bytes.
@@ -15,7 +16,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -26,7 +27,12 @@ from gptmill.errors import CheckpointError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-MEMBERS = ("model.safetensors", "optimizer.safetensors", "state.json")
+NUMBERS = "state.json"
+WEIGHTS = "model.safetensors"
+MOMENTS = "optimizer.safetensors"
+WHOLE = (WEIGHTS, MOMENTS, NUMBERS)
+# what several processes write, as DCP names it: shard 1 of n, ...
+MEMBER = re.compile(r"(model|optimizer|shard-\d{5}-model-00001-of-00001)\.safetensors|state\.json")
 STEP_NAME = re.compile(r"step_(\d{8,})")
 LARGEST_MANIFEST = 2**20  # bytes; ours hold a few kilobytes, and nothing larger is worth parsing
 
@@ -45,6 +51,18 @@ class Manifest:
     best: bool
     files: dict[str, dict[str, Any]]
     facts: dict[str, Any]
+
+
+def is_checkpoint(names: Iterable[str]) -> bool:
+    """Whether these are the files of one: the three of a whole one, or shards and the numbers."""
+    names = set(names)
+    shards = {name for name in names if name.startswith("shard-") and MEMBER.fullmatch(name)}
+    return names == set(WHOLE) or (bool(shards) and names == shards | {NUMBERS})
+
+
+def is_whole(manifest: Manifest) -> bool:
+    """Whether each tensor lies in one piece, weights in a file of their own."""
+    return WEIGHTS in manifest.files
 
 
 def step_name(iter: int) -> str:
@@ -66,6 +84,12 @@ def fingerprint(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
+def fingerprint_file(path: Path) -> dict[str, Any]:
+    """The same of a file; raises CheckpointError when it cannot be read."""
+    with _open(path) as file:
+        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": _digest(file)}
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read and verify manifest.json; raises CheckpointError naming the file and what is wrong with it."""
     path = folder / MANIFEST
@@ -81,8 +105,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(f"{path}: damaged or edited: it does not match its own digest")
     if found["format"] != FORMAT:
         raise CheckpointError(f"{path}: written as format {found['format']!r}; this gptmill reads format {FORMAT}")
-    if sorted(manifest.files) != sorted(MEMBERS):
-        raise CheckpointError(f"{path}: lists {', '.join(manifest.files)}; a checkpoint has {', '.join(MEMBERS)}")
+    if not is_checkpoint(manifest.files):
+        raise CheckpointError(f"{path}: lists {', '.join(manifest.files)}; a checkpoint has {', '.join(WHOLE)}")
     if folder.name != step_name(manifest.iter):
         raise CheckpointError(f"{path}: belongs to {step_name(manifest.iter)}, not to {folder.name}; was it moved?")
     return manifest
@@ -103,11 +127,9 @@ def verify(folder: Path) -> list[str]:
     except CheckpointError as error:
         return list(error.problems)
     problems: list[str] = []
-    for name in MEMBERS:
+    for name in sorted(manifest.files):
         try:
-            with _open(folder / name) as file:
-                found = {"bytes": os.fstat(file.fileno()).st_size, "sha256": _digest(file)}
-            _compare(folder / name, found, manifest.files[name])
+            _compare(folder / name, fingerprint_file(folder / name), manifest.files[name])
         except CheckpointError as error:
             problems += error.problems
     return problems

@@ -23,15 +23,6 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
 
 
-def moments_of(state: TrainState) -> dict[str, Tensor]:
-    """Optimizer state as ``{parameter name}.{exp_avg, ...}``; numbering by position would depend on the groups."""
-    return {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, weight in state.model.named_parameters()
-        for key, value in state.optimizer.state.get(weight, {}).items()
-    }
-
-
 def numbers_of(state: TrainState) -> dict[str, Any]:
     """Every field of TrainState that is a plain number, and the scaler's."""
     numbers = {field.name: getattr(state, field.name) for field in fields(state) if field.name not in HOLDERS}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gptmill import durable
 from gptmill.errors import CheckpointError
-from gptmill.train.manifest import MANIFEST, MEMBERS, read_manifest, steps, verify
+from gptmill.train.manifest import MANIFEST, MEMBER, read_manifest, steps, verify
 
 TEMPORARY = re.compile(r"\.step_\d{8,}\.\w{8}")
 
@@ -106,7 +106,7 @@ def _ours(folder: Path) -> bool:
     return (
         not folder.parent.is_symlink()
         and _real_folder(folder)
-        and set(os.listdir(folder)) <= {MANIFEST, *MEMBERS}
+        and all(name == MANIFEST or MEMBER.fullmatch(name) for name in os.listdir(folder))
         and all(stat.S_ISREG(entry.lstat().st_mode) for entry in folder.iterdir())
     )
 

@@ -6,38 +6,38 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
+from torch import distributed
 
-from gptmill.train.members import (
-    moments_of,
-    numbers_of,
-    restore_moments,
-    restore_numbers,
-    restore_weights,
-    weights_of,
-)
+from gptmill.train.capture import capture
+from gptmill.train.members import restore_numbers
+from gptmill.train.sharing import here, is_shared, over_all, updating
 from gptmill.train.state import TrainState
 
 IN_MEMORY = Path("the state in memory")
 
 
 class Snapshot:
-    """Weights, moments and numbers of one moment: what a checkpoint holds, in host memory."""
+    """Weights, moments and numbers of one moment: what this process has of a checkpoint, in host memory."""
 
     def __init__(self, state: TrainState) -> None:
         self.returns = 0  # how often it was put back
-        self._weights = {name: weight.clone() for name, weight in weights_of(state.model).items()}
-        self._moments = {name: moment.clone() for name, moment in moments_of(state).items()}
-        self._numbers = deepcopy(numbers_of(state))
-
-    @property
-    def finite(self) -> bool:
-        tensors = [*self._weights.values(), *self._moments.values()]
-        return all(norm.isfinite() for norm in torch._foreach_norm(tensors))
+        taken = capture(state)
+        self._tensors = {
+            name: here(tensor).to("cpu", copy=True) for name, tensor in (taken.weights | taken.moments).items()
+        }
+        self._begun = bool(taken.moments)
+        self._numbers = deepcopy(taken.numbers)
+        finite = torch.tensor(all(norm.isfinite() for norm in torch._foreach_norm([*self._tensors.values()])))
+        # of a state that is shared out: in all processes alike
+        self.finite = bool(over_all(finite.int(), distributed.ReduceOp.MIN) if is_shared(state) else finite)
 
     def restore(self, state: TrainState, past: list[int]) -> None:
         """Put it back, bit for bit, to go on past these sequences (first and last); it can be put back again."""
         self.returns += 1
         self._numbers["recent"]["passed"].append(past)
-        restore_weights(IN_MEMORY, state.model, self._weights)
-        restore_moments(IN_MEMORY, state, self._moments)
+        if not self._begun:
+            updating(state.optimizer).state.clear()
+        now = capture(state)
+        for name, tensor in (now.weights | now.moments).items():
+            here(tensor).copy_(self._tensors[name])
         restore_numbers(IN_MEMORY, state, deepcopy(self._numbers))

@@ -122,8 +122,10 @@ MISTAKES = [
     Mistake("c.yaml", [("c.yaml:2", "not valid YAML")], {"c.yaml": "n_layer: 1\n\tn_head: 2\n"}),
     Mistake("c.yaml", [("c.yaml:2", "second document")], {"c.yaml": "n_layer: 1\n---\nn_head: 1\n"}),
     # what this version cannot do
-    Mistake("--use_fsdp=True", [("--use_fsdp", "not in this version")]),
-    Mistake("--strategy=fsdp", [("--strategy", "not in this version")]),
+    Mistake("--strategy=zero", [("--strategy=zero", "zero1")]),
+    Mistake("--use_zero1 --use_fsdp", [("--use_zero1 and --use_fsdp", "keep one")]),
+    Mistake("--use_fsdp --dtype=float16", [("--dtype", "bfloat16")]),
+    Mistake("--strategy=fsdp --generate_interval=5", [("--generate_interval", "generate_interval=0")]),
     Mistake("--pruning_method=magnitude", [("--pruning_method", "pruning", "not in this version")]),
     Mistake("--penalty_weight .01", [("--penalty_weight", "not in this version")]),
     Mistake("--init_from=gpt2-medium", [("--init_from", "pretrained", "not in this version")]),

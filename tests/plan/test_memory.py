@@ -126,7 +126,7 @@ def test_what_devices_share_is_what_zero_says(gpus: int) -> None:
     """Rajbhandari et al. 2020, figure 1: (2 + 2) Psi + K Psi / N and (2 + 2 + K) Psi / N; here 4 + 4 and K = 8."""
     plan = plan_for(gpus=gpus, preset="gpt2", batch_size=1, gradient_accumulation_steps=2 * gpus)
     for strategy, states in (("ddp", 16.0), ("zero1", 8 + 8 / gpus), ("fsdp", 16 / gpus)):
-        memory = memory_of(plan, strategy)
+        memory = memory_of(replace(plan, strategy=strategy))
         held = memory.weights - 4 * tables(plan.shape) + memory.optimizer
         old_gradients = 4 * plan.params / (gpus if strategy == "fsdp" else 1)
         assert (held + old_gradients) / plan.params == pytest.approx(states, rel=1e-6), strategy

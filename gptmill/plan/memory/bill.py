@@ -62,13 +62,14 @@ def micro_step(s: Setting, accumulated: bool) -> tuple[int, int, int]:
     return peak, gradients, logits
 
 
-def memory_of(plan: Plan, strategy: str = "ddp", trace: Callable[[ModelShape], int] | None = None) -> Memory:
+def memory_of(plan: Plan, trace: Callable[[ModelShape], int] | None = None) -> Memory:
     """What ``plan`` takes on each of its devices.
 
     Args:
         trace: bytes that a shape without a formula (``has_formula``) holds for backward of one sequence in float32.
-        strategy: what several devices share out: 'ddp' nothing, 'zero1' the optimizer's states, 'fsdp' those, the
-            gradients and the weights.
+
+    Several devices share out nothing under ``strategy`` ddp, the optimizer's states under zero1, and under fsdp those, the
+    gradients and the weights.
 
     Source: Rajbhandari et al. 2020, ZeRO, arXiv:1910.02054, section 5, with float32 weights and gradients.
     """
@@ -81,13 +82,12 @@ def memory_of(plan: Plan, strategy: str = "ddp", trace: Callable[[ModelShape], i
     accumulated = plan.micro_steps > 1
     peak, made, logits = micro_step(s, accumulated)
     states, weights, gathered = MOMENTS * plan.params, 4 * plan.params, 0
-    if strategy in ("zero1", "fsdp"):
+    if plan.strategy in ("zero1", "fsdp"):
         states = -(-states // plan.world_size)
-    if strategy == "fsdp" and plan.world_size > 1:
-        # two units at a time: the one that computes and the one that is fetched meanwhile
-        gathered = 2 * 4 * largest_unit(plan)
-        weights = -(-weights // plan.world_size)
     gradients = made + (weights if accumulated else 0)
+    if plan.strategy == "fsdp":
+        gathered = 2 * 4 * gathered_at_once(plan)  # weights, and gradients until they are exchanged
+        gradients = weights = -(-weights // plan.world_size)
     through = gradients + peak - made + gathered
     moment = "forward and backward" if through >= weights else "update"
     if moment == "update":
@@ -115,8 +115,13 @@ def tables(shape: ModelShape) -> int:
     return masks + positions.get(shape.position_encoding, 0)
 
 
-def largest_unit(plan: Plan) -> int:
-    """Parameters of the largest part that FSDP gathers at once: a block, or what is outside of all blocks."""
+def gathered_at_once(plan: Plan) -> int:
+    """Parameters that FSDP holds whole at the worst moment.
+
+    What is outside of all blocks stays from the first layer to the last; of the blocks two at a time are there, the one
+    that computes and the one that is fetched meanwhile. Blocks too small for a unit of their own stay as well.
+    """
     shape = plan.shape
     outside = shape.vocab_size * shape.n_embd * (1 if shape.weight_tying else 2)
-    return max(outside, (plan.params - outside) // shape.n_layer)
+    block = (plan.params - outside) // shape.n_layer
+    return plan.params if block < plan.fsdp_min_num_params else outside + min(2, shape.n_layer) * block

@@ -1,0 +1,23 @@
+"""What several devices share out: nothing (ddp), the optimizer's moments (zero1), or everything (fsdp)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gptmill.plan.batch import with_batch_size
+from gptmill.plan.fit import fits
+from gptmill.plan.types import Plan
+
+
+def settle_strategy(plan: Plan) -> Plan:
+    """The plan with ``auto`` decided: the least sharing that fits, since what is shared must be sent around."""
+    if plan.world_size == 1:
+        return replace(plan, strategy="none")
+    if plan.strategy == "none":
+        return replace(plan, strategy="ddp")
+    if plan.strategy != "auto":
+        return plan
+    whole = plan.dtype == "float16" or plan.generate_interval  # what fsdp does not do, see config/rules.py
+    ways = [replace(plan, strategy=name) for name in ("ddp", "zero1", *([] if whole else ["fsdp"]))]
+    least = [with_batch_size(way, 1) if way.memory_target else way for way in ways]  # its batch is chosen afterwards
+    return next((way for way, tried in zip(ways, least) if fits(tried) is not False), ways[-1])
