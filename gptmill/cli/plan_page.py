@@ -138,5 +138,7 @@ def _save(p: Plan) -> str:
         when.append(f"every {p.snapshot_interval:,} steps")
     if p.checkpoint_minutes:
         when.append(f"every {p.checkpoint_minutes:g} minutes")
+    if p.checkpoint_minutes is None:
+        when.append("as often as what it costs is worth")
     kept = f"the newest {p.keep_last_n_snapshots}" if p.keep_last_n_snapshots else "all"
     return f"{', '.join(when)}, and at the end; {kept} kept, and the best"

@@ -123,7 +123,9 @@ class Config(BaseModel):
     eval_only: bool = key("cadence", False, "evaluate once and stop")
     always_save_checkpoint: bool = key("cadence", True, "False = at an evaluation, save only if val loss improved")
     snapshot_interval: Natural = key("cadence", 0, "steps between extra checkpoints; 0 = off")
-    checkpoint_minutes: NonNegative = key("cadence", 10.0, "longest time without a checkpoint; 0 = off")
+    checkpoint_minutes: NonNegative | None = key(
+        "cadence", None, "longest time without a checkpoint; 0 = off; None = what one costs decides, 10 at first"
+    )
     keep_last_n_snapshots: Natural = key("cadence", 3, "newest checkpoints kept, besides the best; 0 = all")
     delete_snapshots_after_training: bool = key("cadence", False, "keep only the best and the last of a finished run")
 

@@ -8,6 +8,7 @@ from math import ceil, lcm
 from gptmill.plan.devices import peak_flops
 from gptmill.plan.horizon import windows_per_epoch
 from gptmill.plan.roofline import Pace, pace_of
+from gptmill.plan.saving import minutes_between
 from gptmill.plan.types import Plan
 
 # Where nothing was measured
@@ -85,7 +86,7 @@ def forecast(plan: Plan, pace: Pace | None = None, costs: Costs | None = None) -
     parts = {
         "training": plan.max_iters * step,
         "evaluation": evaluations(plan) * evaluation,
-        "checkpoints": checkpoints(plan, step, evaluation) * costs.checkpoint,
+        "checkpoints": checkpoints(plan, step, evaluation, costs.checkpoint) * costs.checkpoint,
         "start": costs.start + costs.compiling + costs.closing,
     }
     first = _first_checkpoint(plan, step, evaluation)
@@ -124,11 +125,11 @@ def evaluations(plan: Plan) -> int:
     return 1 + between + (not plan.evaluates_after(plan.max_iters))
 
 
-def checkpoints(plan: Plan, step: float, evaluation: float) -> int:
+def checkpoints(plan: Plan, step: float, evaluation: float, checkpoint: float) -> int:
     """At most: where only the best are saved, every evaluation is taken to be the best so far.
 
     Args:
-        step, evaluation: seconds of each.
+        step, evaluation, checkpoint: seconds of each.
     """
     if plan.max_iters == 0 or plan.eval_only:
         return 0
@@ -137,9 +138,9 @@ def checkpoints(plan: Plan, step: float, evaluation: float) -> int:
         each = plan.max_iters // plan.snapshot_interval
         also = plan.max_iters // lcm(plan.snapshot_interval, plan.eval_interval)
         between += max(0, each - also)
-    if plan.checkpoint_minutes:
+    if minutes := minutes_between(plan.checkpoint_minutes, checkpoint):
         seconds = plan.max_iters * step + evaluations(plan) * evaluation
-        apart = max(1, ceil(60 * plan.checkpoint_minutes / step)) * step  # only between steps
+        apart = max(1, ceil(60 * minutes / step)) * step  # only between steps
         between = max(between, int(seconds / apart))
     return 1 + max(0, between)
 
@@ -150,6 +151,6 @@ def _first_checkpoint(plan: Plan, step: float, evaluation: float) -> float | Non
         return None
     due = min(plan.max_iters, plan.eval_interval, plan.snapshot_interval or plan.max_iters)
     seconds = evaluation + due * step + (evaluation if due in (plan.eval_interval, plan.max_iters) else 0.0)
-    if plan.checkpoint_minutes:
-        seconds = min(seconds, evaluation + max(60 * plan.checkpoint_minutes, step))
+    if minutes := minutes_between(plan.checkpoint_minutes, None):
+        seconds = min(seconds, evaluation + max(60 * minutes, step))
     return seconds

@@ -118,7 +118,7 @@ class Plan:
     eval_only: bool
     always_save_checkpoint: bool
     snapshot_interval: int
-    checkpoint_minutes: float
+    checkpoint_minutes: float | None  # None: by what a checkpoint is measured to cost
     keep_last_n_snapshots: int
     delete_snapshots_after_training: bool
 

@@ -11,9 +11,10 @@ from dataclasses import asdict
 
 import numpy as np
 
-from gptmill.events import CheckpointDue, EvalDone, Event, Notice, RunDone, RunStarted, Stopped
+from gptmill.events import CheckpointDue, Event, Notice, RunDone, RunStarted, Stopped
 from gptmill.parallel.single import Single, Stop
 from gptmill.plan.types import Plan
+from gptmill.train.cadence import Cadence
 from gptmill.train.early_stop import stop_reason
 from gptmill.train.evaluate import evaluate
 from gptmill.train.memory import fitting
@@ -39,7 +40,7 @@ def run(
     """
     forward, watch, stop = engine.wrap(state.model, plan), Watch(plan, state), engine.listen(stop)
     yield RunStarted(state.iter, plan.max_iters, plan.tokens_per_iter)
-    saved_iter, saved_at = state.iter, engine.now()
+    cadence = Cadence(plan, engine, state.iter)
     while True:
         done = state.iter >= plan.max_iters or plan.eval_only
         evaluated = None
@@ -54,11 +55,10 @@ def run(
         early = None if done else stop_reason(state.early_stop, plan)
         done = done or early is not None
 
-        minutes = (engine.now() - saved_at) / 60
-        reason = checkpoint_reason(plan, state.iter, minutes, evaluated, done, stop)
-        if reason and state.iter > saved_iter:
+        reason = cadence.reason(state.iter, evaluated, done, stop)
+        if reason:
             yield CheckpointDue(state.iter, reason, best=evaluated is not None and evaluated.best)
-            saved_iter, saved_at = state.iter, engine.now()
+            cadence.saved(state.iter)
             watch.keep()
         if stop.signal is not None and not (done and state.evaluated == state.iter):
             yield Stopped(state.iter, stop.signal)
@@ -71,20 +71,3 @@ def run(
         yield from (Notice(state.iter, sentence) for sentence in says)
         yield step
         yield from watch.events(engine.share)
-
-
-def checkpoint_reason(
-    plan: Plan, step: int, minutes: float, evaluated: EvalDone | None, done: bool, stop: Stop
-) -> str | None:
-    """Why the state should be saved now, or None. ``minutes``: since the last time."""
-    if stop.signal is not None:
-        return "stop"
-    if done:
-        return "end"
-    if evaluated and (evaluated.best or plan.always_save_checkpoint):
-        return "eval"
-    if plan.snapshot_interval and step % plan.snapshot_interval == 0:
-        return "snapshot"
-    if plan.checkpoint_minutes and minutes >= plan.checkpoint_minutes:
-        return "time"
-    return None

@@ -14,7 +14,7 @@ from gptmill.plan.plan import make_plan
 from gptmill.plan.roofline import Pace
 from gptmill.plan.time import Costs, batches_per_evaluation, checkpoints, evaluations, forecast
 from gptmill.plan.types import Plan
-from gptmill.train.loop import checkpoint_reason
+from gptmill.train.cadence import due
 from gptmill.train.signals import StopOnSignal
 from tests.plan.facts import data
 
@@ -41,7 +41,7 @@ def followed(plan: Plan, step: float, evaluation: float) -> tuple[int, int, floa
                 evaluated + 1,
                 clock + evaluation,
             )
-        if checkpoint_reason(plan, at, (clock - saved_at) / 60, event, done, stop) and at > 0:
+        if due(plan, at, (clock - saved_at) / 60, COSTS.checkpoint, event, done, stop) and at > 0:
             saved, saved_at, first = saved + 1, clock, clock if first is None else first
         clock += 0 if done else step
     return evaluated, saved, first
@@ -64,7 +64,7 @@ CADENCES = [
 def test_evaluations_and_checkpoints_are_those_of_the_loop(keys: dict[str, Any]) -> None:
     plan = planned(**keys)
     evaluated, saved, first = followed(plan, 1.0, 2.0)
-    assert (evaluations(plan), checkpoints(plan, 1.0, 2.0)) == (evaluated, saved)
+    assert (evaluations(plan), checkpoints(plan, 1.0, 2.0, COSTS.checkpoint)) == (evaluated, saved)
     pace = Pace(0.25, 0.5, 2.0 / batches_per_evaluation(plan), 1, 1, "measured", "")
     time = forecast(plan, pace, Costs(0, 0, 0))
     assert time and time.first_checkpoint == pytest.approx(first, abs=1e-9)
@@ -73,12 +73,12 @@ def test_evaluations_and_checkpoints_are_those_of_the_loop(keys: dict[str, Any])
 def test_checkpoints_by_the_clock_are_counted_within_one() -> None:
     plan = planned(max_iters=10_000, eval_interval=5000, checkpoint_minutes=10)
     _, saved, first = followed(plan, 1.0, 2.0)
-    assert abs(checkpoints(plan, 1.0, 2.0) - saved) <= 2
+    assert abs(checkpoints(plan, 1.0, 2.0, COSTS.checkpoint) - saved) <= 2
     time = forecast(plan, Pace(0.25, 0.5, 2.0 / batches_per_evaluation(plan), 1, 1, "measured", ""), Costs(0, 0, 0))
     assert time and time.first_checkpoint == pytest.approx(first, abs=2.0)
     # steps that take longer than the interval: one checkpoint each
     slow = planned(max_iters=20, eval_interval=100, checkpoint_minutes=10)
-    assert checkpoints(slow, 1000.0, 2.0) == pytest.approx(followed(slow, 1000.0, 2.0)[1], abs=1)
+    assert checkpoints(slow, 1000.0, 2.0, COSTS.checkpoint) == pytest.approx(followed(slow, 1000.0, 2.0)[1], abs=1)
 
 
 def test_a_split_is_never_read_twice_in_one_evaluation() -> None:

@@ -116,7 +116,7 @@ def rarely_evaluated(run: Situation) -> Advice | None:
 def first_checkpoint_late(run: Situation) -> Advice | None:
     plan = run.plan
     time = forecast(plan)
-    if plan.checkpoint_minutes or time is None or time.first_checkpoint is None or time.first_checkpoint <= LATE:
+    if plan.checkpoint_minutes != 0 or time is None or time.first_checkpoint is None or time.first_checkpoint <= LATE:
         return None
     return warning(
         "checkpoint_minutes",
