@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import re
 import runpy
 import shlex
 import shutil
@@ -110,10 +109,6 @@ def typed(command: str, patch: pytest.MonkeyPatch) -> Ended:
     """Carry out one command line in the current folder."""
     words = shlex.split(command, comments=True)
     program = words.pop(0)
-    if program == "torchrun" and re.search("use_zero1|use_fsdp", command):  # refused before any process meets another
-        for name, value in {"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
-            patch.setenv(name, value)
-        words, program = words[words.index("train.py") :], "python"
     if program == "torchrun":
         return torchrun(words)
     if program == "make":

@@ -109,8 +109,8 @@ def follow(place: Place, modules: list[str] | None) -> int:
 
 def _compute(plan: Plan, place: Place) -> int:
     from gptmill.events import Stopped
-    from gptmill.train.checkpoint import load
     from gptmill.train.checkpointer import Follower
+    from gptmill.train.loading import load
     from gptmill.train.loop import run
     from gptmill.train.members import restore_numbers
     from gptmill.train.signals import StopOnSignal

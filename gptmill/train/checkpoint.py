@@ -1,4 +1,4 @@
-"""Save a TrainState so that a kill at any instant leaves a good checkpoint, and restore it bit for bit.
+"""Save a TrainState so that a kill at any instant leaves a good checkpoint, and go on from one.
 
 Commit order: write into a temporary folder, fsync each file and the folder, rename, fsync the parent, read back.
 Tensors are safetensors and the rest is JSON: nothing in a checkpoint can execute.
@@ -7,7 +7,6 @@ Tensors are safetensors and the rest is JSON: nothing in a checkpoint can execut
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import shutil
@@ -18,10 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from
-from torch import Tensor, nn
-
 from gptmill import durable, units
 from gptmill.errors import CheckpointError, GptmillError
 from gptmill.plan.types import Plan
@@ -29,15 +24,13 @@ from gptmill.train import manifest as manifests
 from gptmill.train.capture import Capture, capture
 from gptmill.train.early_stop import EarlyStop, stop_reason
 from gptmill.train.facts import compare
+from gptmill.train.loading import load, weights_in
 from gptmill.train.manifest import MANIFEST, Manifest, newest_good
 from gptmill.train.members import (
-    restore_moments,
-    restore_numbers,
-    restore_weights,
     sha256_of,
     weights_sha256,
 )
-from gptmill.train.sharing import is_shared, is_split
+from gptmill.train.sharing import is_split
 from gptmill.train.state import TrainState
 from gptmill.train.tensorfile import write_tensors
 
@@ -109,58 +102,6 @@ def commit(
         raise GptmillError(*(f"{problem}, read back just after it was written" for problem in problems))
     n_bytes = sum(file.stat().st_size for file in target.iterdir())
     return SavedCheckpoint(target, time.perf_counter() - began, n_bytes)
-
-
-def load(path: Path, state: TrainState) -> None:
-    """Put a checkpoint into a state built for the same shape, bit for bit. Param-group numbers stay the plan's.
-
-    A state that several processes share takes its part of any checkpoint, and one that is not takes all of a shared one.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or holds other tensors than the model has.
-    """
-    manifest = manifests.read_manifest(path)
-    if is_shared(state):
-        from gptmill.train.shards import read_into
-
-        read_into(path, state)
-    else:
-        weights, moments = _tensors(path, manifest, state.model)
-        restore_weights(path, state.model, weights)
-        restore_moments(path, state, moments)
-    restore_numbers(path, state, json.loads(manifests.read_member(path, manifests.NUMBERS, manifest)))
-
-
-def weights_in(path: Path, manifest: Manifest, model: nn.Module) -> dict[str, Tensor]:
-    """The model's parameters out of a checkpoint, by name.
-
-    Raises:
-        CheckpointError: a file is missing or damaged.
-    """
-    if manifests.is_whole(manifest):
-        return _parsed(path, manifests.WEIGHTS, manifest)
-    from gptmill.train.shards import read_whole
-
-    return read_whole(path, {name for name, _ in model.named_parameters()})
-
-
-def _tensors(path: Path, manifest: Manifest, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Weights and moments."""
-    if manifests.is_whole(manifest):
-        return _parsed(path, manifests.WEIGHTS, manifest), _parsed(path, manifests.MOMENTS, manifest)
-    from gptmill.train.shards import read_whole
-
-    found, names = read_whole(path), {name for name, _ in model.named_parameters()}
-    weights = {name: found.pop(name) for name in names & found.keys()}
-    return weights, found
-
-
-def _parsed(path: Path, member: str, manifest: Manifest) -> dict[str, Tensor]:
-    data = manifests.read_member(path, member, manifest)
-    try:
-        return tensors_from(data)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path / member}: not safetensors: {error}") from error
 
 
 def resume(

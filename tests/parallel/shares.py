@@ -18,7 +18,8 @@ from gptmill.parallel.launch import Place, find_place, joined
 from gptmill.plan.batch import settle_batch
 from gptmill.plan.types import Plan
 from gptmill.train.capture import Capture, capture
-from gptmill.train.checkpoint import commit, load
+from gptmill.train.checkpoint import commit
+from gptmill.train.loading import load
 from gptmill.train.loop import run
 from gptmill.train.shards import Company
 from gptmill.train.sharing import here

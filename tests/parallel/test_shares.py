@@ -15,7 +15,7 @@ from gptmill.cli.parts import new_state
 from gptmill.parallel.launch import Place
 from gptmill.plan.memory import memory_of
 from gptmill.train.capture import capture
-from gptmill.train.checkpoint import load
+from gptmill.train.loading import load
 from tests.cli.run import ROOT
 from tests.parallel import shares
 

@@ -14,8 +14,8 @@ import torch
 from gptmill.errors import GptmillError
 from gptmill.events import CheckpointDue, CheckpointSaved, Event, Notice
 from gptmill.train import checkpointer
-from gptmill.train.checkpoint import load
 from gptmill.train.checkpointer import Checkpointer
+from gptmill.train.loading import load
 from gptmill.train.members import weights_sha256
 from gptmill.train.tensorfile import write_tensors
 from tests.train.toy import FACTS, take_steps, toy_state

@@ -12,7 +12,8 @@ import torch
 
 from gptmill.errors import CheckpointError, GptmillError, UserError
 from gptmill.train import checkpoint
-from gptmill.train.checkpoint import load, newest_good, resume, save
+from gptmill.train.checkpoint import newest_good, resume, save
+from gptmill.train.loading import load
 from gptmill.train.manifest import verify
 from gptmill.train.members import weights_sha256
 

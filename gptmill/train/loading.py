@@ -1,0 +1,69 @@
+"""Put what a checkpoint holds back into a TrainState, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from
+from torch import Tensor, nn
+
+from gptmill.errors import CheckpointError
+from gptmill.train import manifest as manifests
+from gptmill.train.manifest import Manifest
+from gptmill.train.members import restore_moments, restore_numbers, restore_weights
+from gptmill.train.sharing import is_shared
+from gptmill.train.state import TrainState
+
+
+def load(path: Path, state: TrainState) -> None:
+    """Put a checkpoint into a state built for the same shape, bit for bit. Param-group numbers stay the plan's.
+
+    A state that several processes share takes its part of any checkpoint, and one that is not takes all of a shared one.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or holds other tensors than the model has.
+    """
+    manifest = manifests.read_manifest(path)
+    if is_shared(state):
+        from gptmill.train.shards import read_into
+
+        read_into(path, state)
+    else:
+        weights, moments = _tensors(path, manifest, state.model)
+        restore_weights(path, state.model, weights)
+        restore_moments(path, state, moments)
+    restore_numbers(path, state, json.loads(manifests.read_member(path, manifests.NUMBERS, manifest)))
+
+
+def weights_in(path: Path, manifest: Manifest, model: nn.Module) -> dict[str, Tensor]:
+    """The model's parameters out of a checkpoint, by name.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    if manifests.is_whole(manifest):
+        return _parsed(path, manifests.WEIGHTS, manifest)
+    from gptmill.train.shards import read_whole
+
+    return read_whole(path, {name for name, _ in model.named_parameters()})
+
+
+def _tensors(path: Path, manifest: Manifest, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights and moments."""
+    if manifests.is_whole(manifest):
+        return _parsed(path, manifests.WEIGHTS, manifest), _parsed(path, manifests.MOMENTS, manifest)
+    from gptmill.train.shards import read_whole
+
+    found, names = read_whole(path), {name for name, _ in model.named_parameters()}
+    weights = {name: found.pop(name) for name in names & found.keys()}
+    return weights, found
+
+
+def _parsed(path: Path, member: str, manifest: Manifest) -> dict[str, Tensor]:
+    data = manifests.read_member(path, member, manifest)
+    try:
+        return tensors_from(data)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path / member}: not safetensors: {error}") from error
