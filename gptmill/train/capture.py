@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gptmill.train.members import numbers_of
-from gptmill.train.sharing import updating
+from gptmill.train.sharing import here, updating
 from gptmill.train.state import TrainState
 
 ROOM = 1.5  # of a copy's bytes that must be free on a GPU for it to be made there
@@ -25,8 +26,34 @@ class Capture:
     moments: dict[str, Tensor]
 
     @property
+    def tensors(self) -> dict[str, Tensor]:
+        return self.weights | self.moments
+
+    @property
     def n_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in (*self.weights.values(), *self.moments.values()))
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    def not_finite(self) -> list[str]:
+        """What must not be gone back to: numbers and tensors that hold no number, or an infinite one."""
+        strange = [
+            name for name, value in self.numbers.items() if isinstance(value, float) and not math.isfinite(value)
+        ]
+        for name, tensor in self.tensors.items():
+            share = here(tensor)
+            if share.numel() and not all(end.isfinite() for end in share.aminmax()):
+                strange.append(name)
+        return strange
+
+
+class NotFinite(Exception):
+    """A state that must not be saved."""
+
+
+def refuse_unless_finite(strange: list[str]) -> None:
+    """Raise NotFinite with the first few names, unless there are none."""
+    if strange:
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        raise NotFinite(f"{', '.join(strange[:3])}{more} not finite")
 
 
 def capture(state: TrainState) -> Capture:

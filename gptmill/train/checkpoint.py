@@ -7,7 +7,6 @@ Tensors are safetensors and the rest is JSON: nothing in a checkpoint can execut
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from gptmill import durable, units
 from gptmill.errors import CheckpointError, GptmillError
 from gptmill.plan.types import Plan
 from gptmill.train import manifest as manifests
-from gptmill.train.capture import Capture, capture
+from gptmill.train.capture import Capture, NotFinite, capture, refuse_unless_finite
 from gptmill.train.early_stop import EarlyStop, stop_reason
 from gptmill.train.facts import compare
 from gptmill.train.loading import load, weights_in
@@ -66,7 +65,6 @@ def commit(
     began = time.perf_counter()
     parent = run_dir / "checkpoints"
     target = parent / manifests.step_name(taken.iter)
-    strange = [name for name, value in taken.numbers.items() if isinstance(value, float) and not math.isfinite(value)]
     waiting = company  # until it is told where to write, or that it need not
 
     def write(fresh: Path) -> None:
@@ -78,7 +76,7 @@ def commit(
             }
         else:
             waiting = None
-            company.lead(fresh, taken.weights | taken.moments)
+            company.lead(fresh, taken)
             files = {name: manifests.fingerprint_file(fresh / name) for name in os.listdir(fresh)}
             for name in files:
                 os.chmod(fresh / name, 0o600)
@@ -88,10 +86,12 @@ def commit(
         durable.create(fresh / MANIFEST, manifests.encode(Manifest(taken.iter, best, files, facts)))
 
     try:
-        if strange:
-            raise GptmillError(f"{target}: not saved: {', '.join(strange)} is not a finite number")
+        if company is None:
+            refuse_unless_finite(taken.not_finite())
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _commit(target, write)
+    except NotFinite as error:
+        raise GptmillError(f"{target}: not saved: {error}") from error
     except OSError as error:
         raise GptmillError(f"{target}: not saved: {error.strerror or error}{_room(parent)}") from error
     finally:

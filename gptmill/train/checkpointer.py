@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,25 +61,37 @@ class Checkpointer:
         Raises:
             GptmillError: the last checkpoint of the run (reason ``stop`` or ``end``) could not be written.
         """
-        try:
-            if isinstance(event, RunStarted):
-                return self._tidy(event.iter)
-            if isinstance(event, CheckpointDue):
-                return self._save(event)
-            if self._behind.is_done:
-                return self._settled()
-            if isinstance(event, RunDone) and self.delete:
-                retention.keep_best_and_last(self.run_dir)
-        except OSError as error:  # saving is done or was not asked for; only housekeeping failed
-            return [Notice(event.iter, f"{error.filename or self.run_dir}: {error.strerror}")]
+        if isinstance(event, RunStarted):
+            return self._tidy(event.iter)
+        if isinstance(event, CheckpointDue):
+            return self._save(event)
+        if self._behind.is_done:
+            return self._settled()
+        if isinstance(event, RunDone) and self.delete:
+            return self._attempt(event.iter, "not all that was to go is gone", retention.keep_best_and_last)
         return []
 
     def _tidy(self, iter: int) -> list[Event]:
         if (self.run_dir / "checkpoints" / step_name(iter)).exists():
             self._saved_iter = iter  # resumed from it
-        n = retention.sweep(self.run_dir)
-        retention.repair_best(self.run_dir)
-        return [Notice(iter, f"removed {n} half-written checkpoint(s) of a run that was killed")] if n else []
+        swept: list[int] = []
+        events = self._attempt(iter, "what killed saves left stays", lambda run: swept.append(retention.sweep(run)))
+        events += self._attempt(iter, "best may be out of date", retention.repair_best)
+        n = sum(swept)
+        found = [Notice(iter, f"removed {n} half-written checkpoint(s) of a run that was killed")] if n else []
+        return [*found, *events]
+
+    def _attempt(self, iter: int, failed: str, work: Callable[[Path], object]) -> list[Event]:
+        """Do some housekeeping; training does not depend on it.
+
+        Args:
+            failed: what is so when the disk refuses.
+        """
+        try:
+            work(self.run_dir)
+        except OSError as error:
+            return [Notice(iter, f"{self.run_dir / 'checkpoints'}: {error.strerror}: {failed}; training goes on")]
+        return []
 
     def close(self) -> None:
         """Wait for what is still being written."""
@@ -129,13 +142,11 @@ class Checkpointer:
                 seconds_behind=0.0 if waited is None else saved.seconds,
             )
         )
-        try:
-            if due.best:
-                retention.mark_best(self.run_dir, saved.path)
-            retention.retire(self.run_dir, self.keep, proven=saved.path)
-        except OSError as error:
-            events.append(Notice(due.iter, f"{error.filename or self.run_dir}: {error.strerror}; training goes on"))
-        return events
+        if due.best:
+            failed = f"best does not point to {saved.path.name}"
+            events += self._attempt(due.iter, failed, lambda run: retention.mark_best(run, saved.path))
+        retire = partial(retention.retire, keep=self.keep, proven=saved.path)
+        return events + self._attempt(due.iter, "an old checkpoint stays", retire)
 
     def _save_making_room(self, due: CheckpointDue, taken: Capture, events: list[Event]) -> SavedCheckpoint:
         """Save; when the disk is full, give up all but the two newest good ones and try once more.
@@ -168,9 +179,9 @@ class Follower:
         taken = capture(self.state)
         if worth_copying(taken, event.reason):
             taken = copied(taken)
-            self._behind.start(lambda: self.company.follow(taken.weights | taken.moments))
+            self._behind.start(lambda: self.company.follow(taken))
         else:
-            self.company.follow(taken.weights | taken.moments)
+            self.company.follow(taken)
 
     def close(self) -> None:
         self._behind.finish()

@@ -7,7 +7,9 @@ reader takes files of shares and whole ones alike, and gives each process what t
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +20,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, Hu
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from gptmill.errors import CheckpointError
+from gptmill.train.capture import Capture, NotFinite, refuse_unless_finite
 from gptmill.train.sharing import updating
 from gptmill.train.state import TrainState
 
@@ -31,37 +34,39 @@ class Company:
     def __init__(self) -> None:
         self._group = distributed.new_group(backend="gloo")
 
-    def lead(self, folder: Path, tensors: dict[str, Tensor]) -> None:
+    def lead(self, folder: Path, taken: Capture) -> None:
         """In the first process: have all of them write into the folder.
 
         Raises:
+            NotFinite: what one of them holds must not be saved.
             OSError: one of them could not write.
         """
         self._tell(str(folder))
-        self._write(str(folder), tensors)
+        self._write(str(folder), taken)
 
     def call_off(self) -> None:
         """In the first process: nothing will be written after all."""
         self._tell(None)
 
-    def follow(self, tensors: dict[str, Tensor]) -> None:
+    def follow(self, taken: Capture) -> None:
         """In any other process: write where the first one says. It also says what goes wrong."""
         folder = self._tell(None)
         if folder is not None:
-            try:
-                self._write(folder, tensors)
-            except OSError:
-                return
+            with suppress(NotFinite, OSError):
+                self._write(folder, taken)
 
     def _tell(self, folder: str | None) -> str | None:
         said = [folder]
         distributed.broadcast_object_list(said, src=0, group=self._group, device=torch.device("cpu"))
         return said[0]
 
-    def _write(self, folder: str, tensors: dict[str, Tensor]) -> None:
+    def _write(self, folder: str, taken: Capture) -> None:
+        strange: list[Any] = [None] * distributed.get_world_size(self._group)
+        distributed.all_gather_object(strange, taken.not_finite(), group=self._group)
+        refuse_unless_finite(list(dict.fromkeys(name for of_one in strange for name in of_one)))
         writer = HuggingFaceStorageWriter(folder, save_distributed=True)
         try:
-            dcp.save(tensors, storage_writer=writer, process_group=self._group)
+            dcp.save(taken.tensors, storage_writer=writer, process_group=self._group)
         except CheckpointException as error:
             reasons = [reason for reason, _ in error.failures.values()]
             raise next((reason for reason in reasons if isinstance(reason, OSError)), reasons[0]) from error

@@ -22,12 +22,10 @@ class Snapshot:
     def __init__(self, state: TrainState) -> None:
         self.returns = 0  # how often it was put back
         taken = capture(state)
-        self._tensors = {
-            name: here(tensor).to("cpu", copy=True) for name, tensor in (taken.weights | taken.moments).items()
-        }
+        self._tensors = {name: here(tensor).to("cpu", copy=True) for name, tensor in taken.tensors.items()}
         self._begun = bool(taken.moments)
         self._numbers = deepcopy(taken.numbers)
-        finite = torch.tensor(all(norm.isfinite() for norm in torch._foreach_norm([*self._tensors.values()])))
+        finite = torch.tensor(not taken.not_finite())
         # of a state that is shared out: in all processes alike
         self.finite = bool(over_all(finite.int(), distributed.ReduceOp.MIN) if is_shared(state) else finite)
 
@@ -37,7 +35,6 @@ class Snapshot:
         self._numbers["recent"]["passed"].append(past)
         if not self._begun:
             updating(state.optimizer).state.clear()
-        now = capture(state)
-        for name, tensor in (now.weights | now.moments).items():
+        for name, tensor in capture(state).tensors.items():
             here(tensor).copy_(self._tensors[name])
         restore_numbers(IN_MEMORY, state, deepcopy(self._numbers))

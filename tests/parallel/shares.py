@@ -53,15 +53,15 @@ def trained(plan: Plan, place: Place, folder: Path) -> dict[str, Any]:
     looked = [step for step in steps if step.gradients and step.weights] or steps
     taken = capture(state)
     if engine.sharded:
-        company, tensors = Company(), taken.weights | taken.moments
-        commit(folder, taken, {}, company=company) if place.rank == 0 else company.follow(tensors)
+        company = Company()
+        commit(folder, taken, {}, company=company) if place.rank == 0 else company.follow(taken)
     elif place.rank == 0:
         commit(folder, taken, {})
     if distributed.is_initialized():
         distributed.barrier()
     again = new_state(plan, engine_of(plan, place))
     load(folder / "checkpoints" / f"step_{STEPS:08}", again)
-    mine, read = ({**c.weights, **c.moments} for c in (taken, capture(again)))
+    mine, read = taken.tensors, capture(again).tensors
     return {
         "losses": [step.loss for step in steps],
         "norms": [step.grad_norm for step in steps],

@@ -110,3 +110,19 @@ def test_the_safetensors_library_reads_what_is_written(tmp_path: Path) -> None:
     assert told["bytes"] == (tmp_path / "x.safetensors").stat().st_size
     write_tensors(tmp_path / "empty.safetensors", {})
     assert safetensors.torch.load_file(tmp_path / "empty.safetensors") == {}
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    state = take_steps(toy_state(), 1)
+    saver = Checkpointer(tmp_path, state, FACTS, keep=3)
+    saver(CheckpointDue(1, "time"))
+    assert isinstance(heard(saver, 1)[0], CheckpointSaved)
+    for holder in (state.model.gain, next(iter(state.optimizer.state.values()))["exp_avg"]):
+        take_steps(state, 1)
+        kept = holder.detach().clone()
+        holder.data.view(-1)[0] = float("nan")
+        saver(CheckpointDue(state.iter, "time"))
+        (notice,) = heard(saver, state.iter)
+        assert isinstance(notice, Notice) and "not finite; training goes on" in notice.says
+        holder.data.copy_(kept)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000001"]
