@@ -17,6 +17,7 @@ from gptmill.errors import Diverged
 from gptmill.events import Alarm, Event, RunStarted, StepDone
 from gptmill.plan.types import Plan
 from gptmill.train import layers
+from gptmill.train.agreement import others_disagree
 from gptmill.train.batch_checks import BatchChecks
 from gptmill.train.device import memory_now
 from gptmill.train.guard import check_scale, judge
@@ -64,6 +65,9 @@ class Watch:
         """All gradients are there, unscaled and not yet clipped."""
         if any(p.grad is None for p in self._trained):
             self._findings(layers.detached(self._state.model))
+        if self._due(self._plan.gradient_log_interval) and (says := others_disagree(self._state.model)):
+            says += ": a device or its memory computes wrongly; go on without it from a checkpoint with --resume"
+            self._pass_on(Alarm(self._state.iter + 1, "weights_differ", says, action="stop"))
         if self._plan.gradient_monitor and self._due(self._plan.gradient_log_interval):
             self._gradients = gradient_health(self._state.model) or None
             if self._gradients:

@@ -129,7 +129,13 @@ def test_a_bad_batch_of_any_process_is_reported_by_the_first(tmp_path: Path, bro
     done = ended(start(tmp_path, "tests.parallel.planted", str(broken)))
     assert done.code == 0, done.err
     first = broken * 4  # sequences 0 to 3 are the first process's, 4 to 7 the second's
-    assert done.out.splitlines()[0] == f"bad_shard ({first}, {first + 3})"
+    lines = done.out.splitlines()
+    assert lines[0] == f"bad_shard ({first}, {first + 3})"
+    # a flipped bit is found at the next look, after at most 10 steps, and with two processes nobody knows whose it is
+    for where in ("weights", "moments"):
+        (told,) = [line for line in lines if line.startswith(where)]
+        assert re.match(rf"{where} weights_differ 10 the weights of ranks 0, 1 are not the same", told), told
+    assert lines.count("stopped") == 2
 
 
 def ours(err: str) -> str:
