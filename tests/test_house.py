@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "model": set(),
     "optim": {"plan.types"},
     "parallel": {"plan.types"},
-    "train": {"plan.types", "plan.batch", "optim", "parallel"},
+    "train": {"plan.types", "plan.batch", "plan.saving", "optim", "parallel"},
     "track": {"plan.types", "plan.batch"},
     "report": {"track"},
     "interop": {"track", "model"},

@@ -10,6 +10,7 @@ from gptmill.optim.schedules import wsd_decay_start
 from gptmill.plan.batch import sizes
 from gptmill.plan.horizon import steps_for_epochs, windows_per_epoch
 from gptmill.plan.outlook import Outlook
+from gptmill.plan.saving import FIRST
 from gptmill.plan.scaling import in_words
 from gptmill.plan.types import Advice, Plan
 from gptmill.shapes import ModelShape
@@ -139,6 +140,6 @@ def _save(p: Plan) -> str:
     if p.checkpoint_minutes:
         when.append(f"every {p.checkpoint_minutes:g} minutes")
     if p.checkpoint_minutes is None:
-        when.append("as often as what it costs is worth")
+        when.append(f"every {FIRST:g} minutes (then by its cost)")
     kept = f"the newest {p.keep_last_n_snapshots}" if p.keep_last_n_snapshots else "all"
     return f"{', '.join(when)}, and at the end; {kept} kept, and the best"

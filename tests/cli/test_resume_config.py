@@ -28,7 +28,7 @@ OTHER = {
     **{"min_lr_ratio": 0.3, "decay_fraction": 0.4, "decay_lr": False, "lr_scaling": "sqrt", "reference_batch_size": 2},
     **{"attention_backend": "manual", "device": "auto", "dtype": "bfloat16", "compile": False, "deterministic": True},
     **{"auto_batch_size": True, "max_batch_size": 3, "target_memory_utilization": 0.5},
-    **{"activation_checkpointing": True, "matmul_precision": "highest", "on_spike": "skip", "on_nonfinite": "rollback"},
+    **{"activation_checkpointing": True, "matmul_precision": "highest", "strategy": "fsdp", "fsdp_min_num_params": 7.0, "on_spike": "skip", "on_nonfinite": "rollback"},
 }  # fmt: skip
 FLAGS = {"n_kv_head": 2, "vocab_size": 29, "ffn_dim": 64, "tokenizer": "char"}  # on record as numbers, not as None
 
