@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from gptmill.cli.parts import import_parts, new_state
 from gptmill.cli.say import say
 from gptmill.errors import Diverged, GptmillError
-from gptmill.parallel.launch import Place, joined, tell, use_own_gpu
+from gptmill.parallel.launch import Place, heartbeat_folder, joined, tell, use_own_gpu
 from gptmill.plan.types import Plan
+from gptmill.supervise.heartbeat import Heartbeat
 from gptmill.track.jsonl import has_saved
 from gptmill.track.run_dir import RunDir
 
@@ -37,6 +38,7 @@ class Material:
     batches: Batches
     state: TrainState
     engine: Single
+    heartbeat: Heartbeat
 
 
 def gather_material(plan: Plan, place: Place) -> Material:
@@ -56,7 +58,9 @@ def gather_material(plan: Plan, place: Place) -> Material:
     }
     batches = Batches(tokens["train"], plan.shape.block_size, plan.seed, plan.sampling)
     engine = Ddp(place) if place.world_size > 1 else Single(place)
-    return Material(tokens, windows, batches, new_state(plan), engine)
+    state = new_state(plan)
+    heartbeat = Heartbeat(heartbeat_folder(), place.rank, plan, state)
+    return Material(tokens, windows, batches, state, engine, heartbeat)
 
 
 def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -> None:
@@ -65,6 +69,7 @@ def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -
     from gptmill.train.members import numbers_of
 
     checkpoint = None
+    found.heartbeat.name_run(run_dir.path)
     if run_dir.resumed or plan.checkpoint_file:
         saved_before = has_saved(run_dir.path)
         checkpoint, notices = resume(run_dir.path, found.state, facts, saved_before, plan.checkpoint_file)
@@ -104,8 +109,9 @@ def _compute(plan: Plan, place: Place) -> int:
         restore_numbers(begins["checkpoint"], found.state, begins["numbers"])
     signal = None
     with StopOnSignal(patient=True) as stop:
-        for event in run(
+        events = run(
             plan, found.state, found.engine, take=found.batches.take, eval_windows=found.eval_windows, stop=stop
-        ):
+        )
+        for event in found.heartbeat.over(events):
             signal = event.signal if isinstance(event, Stopped) else None
     return 128 + signal if signal else 0

@@ -26,7 +26,7 @@ ROOMS = ("data", "model", "optim", "parallel", "train")  # what a run computes d
 TEMPORARY = re.compile(r"\.(config\.json|plan\.json|report\.html|run_[\w-]+\.json|best|source|tokenizer)\.\w{8}")
 OURS = re.compile(
     r"config\.json|plan\.json|metrics\.jsonl|run_[\w-]+\.json|console\.log|checkpoints|best|models|snapshots|tensorboard|wandb|report\.html|\.?trace\.json\.gz"
-    r"|source|tokenizer|" + TEMPORARY.pattern
+    r"|source|tokenizer|stacks_step_\d+\.txt|" + TEMPORARY.pattern
 )
 
 
