@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from statistics import median
@@ -31,7 +31,7 @@ TIMES = 10.0  # the usual time, after which a silent step or evaluation is a han
 LEAST = 10.0  # ... and no sooner than after so many seconds: disks and other users make single steps slow
 LEAST_COMPILED = 120.0  # a compiled step may be compiled again, for a batch of another size
 STEPS = 64  # whose median is usual
-RECORD = struct.Struct("<dddqqqq")
+RECORD = struct.Struct("<dddqqqq")  # a Beat
 PARENT_DIED = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -137,9 +137,8 @@ class Heartbeat:
     def _beat(self, phase: Phase) -> None:
         first = self._state.sequences
         last = first + self._plan.effective_batch_size - 1
-        patience = self._patience(phase)
-        beat = Beat(time.monotonic(), patience, self._least, phase, self._state.iter, first, last)
-        os.pwrite(self._fd, RECORD.pack(*astuple(beat)), 0)
+        beat = (time.monotonic(), self._patience(phase), self._least, phase, self._state.iter, first, last)
+        os.pwrite(self._fd, RECORD.pack(*beat), 0)
 
 
 def beat_file(folder: Path, rank: int) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 
 WARNING = 120  # seconds between Slurm's signal and its end of the job: to finish a step and save
 ATTEMPTS = 5  # within one job; after that it goes back to the queue
@@ -22,6 +23,8 @@ TEMPLATE = """\
 # The run folder must be on a disk that all nodes share.
 
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+port=$((10000 + SLURM_JOB_ID % 20000))
+codes=".gptmill-exit-codes-$SLURM_JOB_ID"  # of every node; srun itself tells the highest only
 told_to_end=
 trap 'told_to_end=yes; kill -TERM "$step" 2>/dev/null' TERM
 
@@ -32,27 +35,28 @@ queue_again() {{
 }}
 
 for attempt in $(seq {attempts}); do
-    srun --kill-on-bad-exit=1 {python} -m gptmill.parallel.torchrun \\
+    : > "$codes"
+    srun --kill-on-bad-exit=1 {python} -m gptmill.parallel.torchrun "$codes" \\
         --nnodes="$SLURM_NNODES" --nproc-per-node={gpus} --max-restarts=0 \\
-        --rdzv-backend=c10d --rdzv-endpoint="$first:${{GPTMILL_PORT:-29400}}" --rdzv-id="$SLURM_JOB_ID.$attempt" \\
+        --rdzv-backend=c10d --rdzv-endpoint="$first:$port" --rdzv-id="$SLURM_JOB_ID.$attempt" \\
         -m gptmill {command} &
     step=$!
     wait "$step"; code=$?
     while kill -0 "$step" 2>/dev/null; do wait "$step"; code=$?; done  # a trap ends a wait before the step ends
 
+    decided=$(grep -x -m 1 '[234]' "$codes")  # a mistake, bad data, no usable checkpoint
+    rm -f "$codes"
     [ "$code" = 0 ] && exit 0
+    [ -n "$decided" ] && echo "gptmill: exit code $decided: starting again would not help" && exit "$decided"
     [ -n "$told_to_end" ] && queue_again "the time is up, and the run is saved"
-    case $code in
-        2|3|4) echo "gptmill: exit code $code: starting again would not help"; exit "$code" ;;
-    esac
     echo "gptmill: attempt $attempt of {attempts} ended with exit code $code"
-    sleep "${{GPTMILL_PAUSE:-10}}"
+    sleep 10
 done
 queue_again "{attempts} attempts failed"
 """
 
 
-def job_file(command: str, words: list[str], *, gpus: int, nodes: int, hours: float, python: str = "python") -> str:
+def job_file(command: str, words: list[str], *, gpus: int, nodes: int, hours: float, python: str = sys.executable) -> str:
     """The text to give to sbatch.
 
     Args:
