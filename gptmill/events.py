@@ -143,6 +143,17 @@ class Interrupted(Event):
 
 
 @dataclass(frozen=True)
+class PlanChanged(Event):
+    """A resumed run goes on by another plan than it had.
+
+    Args:
+        changes: [before, now] by the plan's names.
+    """
+
+    changes: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
 class RunDone(Event):
     """The run is complete and saved: all of max_iters steps are taken, or early stopping ended it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -18,10 +19,10 @@ from gptmill.events import Interrupted
 from gptmill.parallel.launch import ready_for_processes
 from gptmill.plan.nvidia import gpus as find_gpus
 from gptmill.supervise.failure import Failure, Retries
-from gptmill.supervise.heartbeat import run_file, stack_file
+from gptmill.supervise.heartbeat import run_file, stack_file, supervisor_file
 from gptmill.supervise.slurm import job_file
 from gptmill.supervise.watch import LOOK, Watch
-from gptmill.track.jsonl import JsonlRecorder
+from gptmill.track.jsonl import note
 
 TRAINS = ("train", "train-lm")
 ALONE = ("--explain", "--help", "-h")  # asks for words, not for processes
@@ -138,6 +139,7 @@ class Supervisor:
         from gptmill.parallel.agent import run_processes
 
         folder.mkdir()
+        supervisor_file(folder).write_text(str(os.getpid()))
         ready_for_processes(folder, self._processes)
         watch = Watch(folder, self._processes, self._hang_after)
         command = [sys.executable, "-m", "gptmill", self._command, *self._argv()]
@@ -184,9 +186,7 @@ class Supervisor:
             sequences=failure.sequences,
             action="restart" if restart else "stop",
         )
-        recorder = JsonlRecorder(self._run_dir, dict)
-        recorder(event)
-        recorder.close()
+        note(self._run_dir, event)
 
 
 def _stacks(failure: Failure) -> str:

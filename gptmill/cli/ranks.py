@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from gptmill.cli.parts import import_parts, new_state
 from gptmill.cli.say import say
 from gptmill.errors import Diverged, GptmillError
+from gptmill.events import PlanChanged
 from gptmill.parallel.launch import Place, heartbeat_folder, joined, tell, use_own_gpu
 from gptmill.plan.types import Plan
 from gptmill.supervise.heartbeat import Heartbeat
-from gptmill.track.jsonl import has_saved
+from gptmill.track.describe import plan_changes
+from gptmill.track.jsonl import has_saved, note
 from gptmill.track.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -
         saved_before = has_saved(run_dir.path)
         checkpoint, notices = resume(run_dir.path, found.state, facts, saved_before, plan.checkpoint_file)
         say(*notices)
+        if changes := plan_changes(run_dir.path, plan):
+            note(run_dir.path, PlanChanged(found.state.iter, changes))
     tell(found.engine.place, {"checkpoint": checkpoint, "numbers": numbers_of(found.state)})
 
 

@@ -6,12 +6,10 @@ So each says itself how much patience it asks for, and whoever watches needs no 
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import signal
 import struct
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -32,7 +30,6 @@ LEAST = 10.0  # ... and no sooner than after so many seconds: disks and other us
 LEAST_COMPILED = 120.0  # a compiled step may be compiled again, for a batch of another size
 STEPS = 64  # whose median is usual
 RECORD = struct.Struct("<dddqqqq")  # a Beat
-PARENT_DIED = 1  # prctl's PR_SET_PDEATHSIG
 
 
 class Phase(IntEnum):
@@ -89,8 +86,7 @@ class Heartbeat:
         self._fd = os.open(beat_file(folder, rank), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._stacks = stack_file(folder, rank).open("w")
         faulthandler.register(DUMP, file=self._stacks)
-        if sys.platform == "linux":  # a supervisor that is killed takes its processes along: they save, and end
-            ctypes.CDLL(None).prctl(PARENT_DIED, signal.SIGTERM)
+        self._supervisor: int | None = int(supervisor_file(folder).read_text())
         self._beat(Phase.START)
 
     def name_run(self, run_dir: Path) -> None:
@@ -139,6 +135,9 @@ class Heartbeat:
         last = first + self._plan.effective_batch_size - 1
         beat = (time.monotonic(), self._patience(phase), self._least, phase, self._state.iter, first, last)
         os.pwrite(self._fd, RECORD.pack(*beat), 0)
+        if self._supervisor not in (None, os.getppid()):  # it is gone, so this run ends as if it had been told to
+            self._supervisor = None
+            signal.raise_signal(signal.SIGTERM)
 
 
 def beat_file(folder: Path, rank: int) -> Path:
@@ -147,6 +146,11 @@ def beat_file(folder: Path, rank: int) -> Path:
 
 def stack_file(folder: Path, rank: int) -> Path:
     return folder / f"stacks_rank_{rank}.txt"
+
+
+def supervisor_file(folder: Path) -> Path:
+    """Holds the supervisor's process id."""
+    return folder / "supervisor"
 
 
 def run_file(folder: Path) -> Path:

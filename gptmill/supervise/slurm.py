@@ -56,7 +56,9 @@ queue_again "{attempts} attempts failed"
 """
 
 
-def job_file(command: str, words: list[str], *, gpus: int, nodes: int, hours: float, python: str = sys.executable) -> str:
+def job_file(
+    command: str, words: list[str], *, gpus: int, nodes: int, hours: float, python: str = sys.executable
+) -> str:
     """The text to give to sbatch.
 
     Args:

@@ -55,6 +55,17 @@ def describe(
         _replace_folder(run_dir / "tokenizer", save_tokenizer)
 
 
+def plan_changes(run_dir: Path, plan: Plan) -> dict[str, list[Any]]:
+    """What the plan says other than the one that the folder still describes, each with both values; call before ``describe``."""
+    try:
+        before = json.loads((run_dir / "plan.json").read_bytes())
+        old = {name: before[name] for name in before if name != "advice"}
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+    now = json.loads(canonical_json(without_nan(asdict(plan))))
+    return {name: [value, now[name]] for name, value in old.items() if name in now and now[name] != value}
+
+
 def is_run(path: Path) -> bool:
     """Whether the folder was written by gptmill: its config.json says so."""
     try:

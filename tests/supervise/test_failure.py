@@ -32,7 +32,9 @@ def test_a_decision_of_the_run_is_not_overruled_but_a_hang_decides_nothing() -> 
 def test_the_third_failure_at_one_step_is_the_last_and_names_the_batch() -> None:
     retries = Retries()
     assert [retries.pause(failure(75, iter=9)) for _ in range(3)] == [1.0, 2.0, None]
-    assert retries.reason_to_stop(failure(75, iter=9)) == "3 attempts ended in step 10 (sequences 16 to 31): no accident"
+    assert (
+        retries.reason_to_stop(failure(75, iter=9)) == "3 attempts ended in step 10 (sequences 16 to 31): no accident"
+    )
 
 
 def test_pauses_double_while_nothing_is_gained_and_begin_anew_after_progress() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +19,12 @@ from gptmill.events import CheckpointDue, EvalDone, Event, RunDone, RunStarted, 
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import Plan
-from gptmill.supervise.heartbeat import LEAST, LEAST_COMPILED, LONG, Heartbeat, Phase, read_beat
+from gptmill.supervise.heartbeat import LEAST, LEAST_COMPILED, LONG, Heartbeat, Phase, read_beat, supervisor_file
+
+
+@pytest.fixture(autouse=True)
+def supervisor(tmp_path: Path) -> None:
+    supervisor_file(tmp_path).write_text(str(os.getppid()))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,17 @@ def test_an_end_by_decision_is_told_as_one(plan: Plan, tmp_path: Path) -> None:
         list(Heartbeat(tmp_path, 0, plan, SimpleNamespace(iter=0, sequences=0)).over(loop()))
     beat = read_beat(tmp_path, 0)
     assert beat and beat.phase == Phase.DECIDED
+
+
+def test_a_process_whose_supervisor_is_gone_asks_itself_once_to_end(plan: Plan, tmp_path: Path) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        supervisor_file(tmp_path).write_text(str(os.getpid()))
+        list(Heartbeat(tmp_path, 0, plan, SimpleNamespace(iter=0, sequences=0)).over(iter([step(1, 1.0)] * 3)))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
 
 
 def test_nobody_is_told_of_a_run_that_nobody_supervises(plan: Plan) -> None:

@@ -41,7 +41,7 @@ def test_a_run_outlives_a_killed_and_a_stopped_process_and_ends_when_told(folder
     os.kill(rank_of(supervisor.pid, 0), signal.SIGSTOP)
     wait_for(metrics, '"event": "run_started"', 3)
     supervisor.terminate()
-    out, err = supervisor.communicate(timeout=60)
+    _, err = supervisor.communicate(timeout=60)
 
     assert supervisor.returncode == 128 + signal.SIGTERM, err
     events = [json.loads(line) for line in metrics.open()]

@@ -86,7 +86,11 @@ def test_the_others_of_one_that_died_of_a_signal_go_at_once_but_one_that_saves_m
     watch = Watch(tmp_path, 2)
     watch({0: saves.pid, 1: two[1].pid})
     assert (tmp_path / "saved").exists() and saves.wait() == -signal.SIGKILL
-    assert watch.failure and watch.failure.codes == {1: -signal.SIGKILL} and watch.failure.found == "rank 1 ended with SIGKILL"
+    assert (
+        watch.failure
+        and watch.failure.codes == {1: -signal.SIGKILL}
+        and watch.failure.found == "rank 1 ended with SIGKILL"
+    )
 
 
 def test_the_peer_of_one_that_ended_by_itself_may_say_what_it_knows(
@@ -97,7 +101,9 @@ def test_the_peer_of_one_that_ended_by_itself_may_say_what_it_knows(
     watch = Watch(tmp_path, 2)
     watch({rank: process.pid for rank, process in enumerate(speaks)})
     assert watch.failure and watch.failure.codes == {0: 75, 1: 3}
-    assert watch.failure.final and watch.failure.exit_code == 3 and watch.failure.found == "rank 1 ended with exit code 3"
+    assert (
+        watch.failure.final and watch.failure.exit_code == 3 and watch.failure.found == "rank 1 ended with exit code 3"
+    )
     assert [process.wait() for process in speaks] == [75, 3]  # left for whoever started them
 
 
