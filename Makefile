@@ -60,6 +60,7 @@ wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty
 
 reliability: .venv/dev  ## kill storms and bit flips through the real command; figures go to benchmarks/results
 	$(BIN)/python -m benchmarks.reliability
+	$(BIN)/python -m benchmarks.supervision
 
 bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
 	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"

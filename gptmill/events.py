@@ -133,6 +133,34 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True)
+class Interrupted(Event):
+    """The processes of a supervised run were lost, or silent and ended; what supervises them records it.
+
+    Args:
+        kind: died or hung.
+        says: what was seen, in a sentence.
+        sequences: first and last training sequence of the step that was not finished, or None.
+        action: restart or stop.
+    """
+
+    kind: str
+    says: str
+    sequences: tuple[int, int] | None
+    action: str
+
+
+@dataclass(frozen=True)
+class PlanChanged(Event):
+    """A resumed run goes on by another plan than it had.
+
+    Args:
+        changes: [before, now] by the plan's names.
+    """
+
+    changes: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
 class RunDone(Event):
     """The run is complete and saved: all of max_iters steps are taken, or early stopping ended it.
 

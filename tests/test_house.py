@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "train": {"plan.types", "plan.batch", "plan.saving", "optim", "parallel"},
     "track": {"plan.types", "plan.batch"},
     "report": {"track"},
+    "supervise": {"plan.types"},
     "interop": {"track", "model"},
 }
 

@@ -73,8 +73,8 @@ def _rest(result: dict[str, Any]) -> str:
 
     What is left of 100% is "other": in the split of the wall time, it holds parts of steps that count as trained.
     """
-    beside = ("warmup", "evaluation", "checkpoint")
-    shares = {name: result["time_split"][name] / result["wall_seconds"] for name in beside}
+    beside = ("warmup", "evaluation", "checkpoint", "restart")  # the last is not in what an older gptmill recorded
+    shares = {name: result["time_split"].get(name, 0.0) / result["wall_seconds"] for name in beside}
     shares["other"] = 1 - result["goodput"] - sum(shares.values())
     largest_first = sorted(shares, key=shares.__getitem__, reverse=True)
     words = [f"{name}{NO_BREAK}{shares[name]:.0%}" for name in largest_first if shares[name] >= 0.005]

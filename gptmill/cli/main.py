@@ -26,6 +26,7 @@ app = App(
 COMMANDS = {
     "train": "Train a model, or go on with a run (--resume).",
     "train-lm": "Train by epochs, into lm_DATASET: train with other defaults.",
+    "launch": "Train on several devices, and start again what dies or hangs.",
     "plan": "Say what train would do, and run nothing.",
     "schedule": "Draw the learning rate over a run.",
     "prepare": "Turn text into token files.",

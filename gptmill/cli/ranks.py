@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from gptmill.cli.parts import import_parts, new_state
 from gptmill.cli.say import say
 from gptmill.errors import Diverged, GptmillError
-from gptmill.parallel.launch import Place, joined, tell, use_own_gpu
+from gptmill.events import PlanChanged
+from gptmill.parallel.launch import Place, heartbeat_folder, joined, tell, use_own_gpu
 from gptmill.plan.types import Plan
-from gptmill.track.jsonl import has_saved
+from gptmill.supervise.heartbeat import Heartbeat
+from gptmill.track.describe import plan_changes
+from gptmill.track.jsonl import has_saved, note
 from gptmill.track.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class Material:
     batches: Batches
     state: TrainState
     engine: Single
+    heartbeat: Heartbeat
     company: Company | None = None
 
 
@@ -65,7 +69,9 @@ def gather_material(plan: Plan, place: Place) -> Material:
         from gptmill.train.shards import Company
 
         company = Company()
-    return Material(tokens, windows, batches, new_state(plan, engine), engine, company)
+    state = new_state(plan, engine)
+    heartbeat = Heartbeat(heartbeat_folder(), place.rank, plan, state)
+    return Material(tokens, windows, batches, state, engine, heartbeat, company)
 
 
 def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -> None:
@@ -74,10 +80,13 @@ def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -
     from gptmill.train.members import numbers_of
 
     checkpoint = None
+    found.heartbeat.name_run(run_dir.path)
     if run_dir.resumed or plan.checkpoint_file:
         saved_before = has_saved(run_dir.path)
         checkpoint, notices = resume(run_dir.path, found.state, facts, saved_before, plan.checkpoint_file)
         say(*notices)
+        if changes := plan_changes(run_dir.path, plan):
+            note(run_dir.path, PlanChanged(found.state.iter, changes))
     tell(found.engine.place, {"checkpoint": checkpoint, "numbers": numbers_of(found.state)})
 
 
@@ -122,9 +131,10 @@ def _compute(plan: Plan, place: Place) -> int:
         restore_numbers(begins["checkpoint"], found.state, begins["numbers"])
     signal, follower = None, Follower(found.state, found.company) if found.company else None
     with StopOnSignal(patient=True) as stop, closing(follower) if follower else nullcontext():
-        for event in run(
+        events = run(
             plan, found.state, found.engine, take=found.batches.take, eval_windows=found.eval_windows, stop=stop
-        ):
+        )
+        for event in found.heartbeat.over(events):
             signal = event.signal if isinstance(event, Stopped) else None
             if follower:
                 follower(event)

@@ -161,8 +161,8 @@ def fit(
     ]
     try:
         with stop, Recording(recorders, meter(plan)) as recording:
-            for event in run(
-                plan, state, found.engine, take=found.batches.take, eval_windows=found.eval_windows, stop=stop
+            for event in found.heartbeat.over(
+                run(plan, state, found.engine, take=found.batches.take, eval_windows=found.eval_windows, stop=stop)
             ):
                 recording.tell(event)
     finally:

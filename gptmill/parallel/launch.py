@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gptmill.errors import TryAgain, UserError
+
+HEARTBEAT = "GPTMILL_HEARTBEAT"  # names the folder in which a supervised process tells that it is alive
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,24 @@ def find_place() -> Place:
             "or unset WORLD_SIZE to train in this one"
         )
     return place
+
+
+def heartbeat_folder() -> Path | None:
+    """Where a supervisor wants to hear from this process; None without one."""
+    named = os.environ.get(HEARTBEAT)
+    return Path(named) if named else None
+
+
+def ready_for_processes(folder: Path, processes: int) -> None:
+    """Set what the processes that this one starts inherit: where to tell of themselves, and to talk on this machine only."""
+    loopback = "lo" if sys.platform == "linux" else "lo0"
+    os.environ |= {HEARTBEAT: str(folder), "GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    # torch's agent takes these over, also one that nohup has had ignored
+    heard = [
+        name for name in ("SIGTERM", "SIGINT", "SIGHUP") if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN
+    ]
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(heard)
 
 
 @contextmanager

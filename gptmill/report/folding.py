@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gptmill.report.loose import listing, number
+from gptmill.report.loose import listing, mapping, number
 from gptmill.track.summary import LARGEST_GAP
 from gptmill.track.walltime import STEP
 
@@ -42,6 +42,12 @@ def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
             log.samples.append(fields)
         elif fields["event"] == "notice":
             log.notices.append(str(fields.get("says", "")))
+        elif fields["event"] == "plan_changed":
+            changes = mapping(fields.get("changes")).items()
+            says = ", ".join(f"{name} {' -> '.join(map(str, listing(both)))}" for name, both in changes)
+            log.notices.append(f"step {iter}: {says}")
+        elif fields["event"] == "interrupted":
+            log.notices.append(f"step {iter}: {fields.get('says', '')}: {fields.get('action', '')}")
         elif fields["event"] == "run_done":
             log.summary, log.stopped = fields.get("summary"), fields.get("stopped")
     return log

@@ -22,6 +22,7 @@ PARTS = {  # of the wall time: in words, and in the colours that the chart of a 
     "warmup": ("first steps, compiling included", "--run5"),
     "evaluation": ("evaluation", "--run3"),
     "checkpoint": ("checkpoints", "--run6"),
+    "restart": ("processes lost and started again", "--run1"),
     "other": ("start, samples, recording, looks", "--run7"),
 }
 SHOWN_SAMPLES = 12  # of the steps that wrote samples: the last, and evenly among the earlier

@@ -26,7 +26,7 @@ ROOMS = ("data", "model", "optim", "parallel", "train")  # what a run computes d
 TEMPORARY = re.compile(r"\.(config\.json|plan\.json|report\.html|run_[\w-]+\.json|best|source|tokenizer)\.\w{8}")
 OURS = re.compile(
     r"config\.json|plan\.json|metrics\.jsonl|run_[\w-]+\.json|console\.log|checkpoints|best|models|snapshots|tensorboard|wandb|report\.html|\.?trace\.json\.gz"
-    r"|source|tokenizer|" + TEMPORARY.pattern
+    r"|source|tokenizer|stacks_step_\d+\.txt|" + TEMPORARY.pattern
 )
 
 
@@ -53,6 +53,17 @@ def describe(
     _replace_folder(run_dir / "source", _copy_source)
     if save_tokenizer is not None:
         _replace_folder(run_dir / "tokenizer", save_tokenizer)
+
+
+def plan_changes(run_dir: Path, plan: Plan) -> dict[str, list[Any]]:
+    """What the plan says other than the one that the folder still describes, each with both values; call before ``describe``."""
+    try:
+        before = json.loads((run_dir / "plan.json").read_bytes())
+        old = {name: before[name] for name in before if name != "advice"}
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+    now = json.loads(canonical_json(without_nan(asdict(plan))))
+    return {name: [value, now[name]] for name, value in old.items() if name in now and now[name] != value}
 
 
 def is_run(path: Path) -> bool:

@@ -67,6 +67,13 @@ class JsonlRecorder:
         write_all(self._fd, (json.dumps(fields, allow_nan=False) + "\n").encode())
 
 
+def note(run_dir: Path, event: Event) -> None:
+    """Add one event to the diary of a run that no recorder has open."""
+    recorder = JsonlRecorder(run_dir, dict)
+    recorder(event)
+    recorder.close()
+
+
 def read_events(run_dir: Path) -> Iterator[dict[str, Any]]:
     """Every readable line of metrics.jsonl, in the order written; nothing when there is no such file."""
     try:

@@ -6,30 +6,40 @@ import math
 from datetime import datetime
 from typing import Any
 
+LONGEST_RESTART = 3600.0  # seconds; a longer gap was somebody's decision
 STEP = ("data", "compute", "communication", "optimizer")  # as StepDone.times names them
 
 
 class WallTime:
-    """Adds up records of metrics.jsonl. Time between two processes is not counted; steps that were done twice are.
+    """Adds up records of metrics.jsonl. Steps that were done twice are counted twice.
 
     Args:
-        seconds: from each process's first event to its last, so start-up before that is not in it.
+        seconds: from each process's first event to its last, so start-up before that is not in it. Time between two
+            processes counts where a supervisor started the second: nobody chose that it should pass.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self._last: float | None = None
         self._first_step = False
-        self._spent = dict.fromkeys((*STEP, "warmup", "evaluation", "checkpoint"), 0.0)
+        self._restarting = False
+        self._spent = dict.fromkeys((*STEP, "warmup", "evaluation", "checkpoint", "restart"), 0.0)
 
     def add(self, fields: dict[str, Any]) -> None:
         """Take one record; what a damaged line lacks counts as nothing."""
         now, event = _clock(fields.get("time")), fields["event"]
+        passed = (
+            max(0.0, now - self._last) if now is not None and self._last is not None else 0.0
+        )  # a clock may be set back
         if event == "run_started":
-            self._last, self._first_step = now, True
-        elif now is not None:
-            if self._last is not None:
-                self.seconds += max(0.0, now - self._last)  # a clock may be set back
+            if not self._restarting or passed > LONGEST_RESTART:
+                passed = 0.0
+            self._first_step = True
+        self.seconds += passed
+        if event == "interrupted" or (event == "run_started" and self._restarting):
+            self._spend("restart", passed)
+        self._restarting = event == "interrupted" and fields.get("action") == "restart"
+        if now is not None or event == "run_started":
             self._last = now
         match event:
             case "step_done" if self._first_step:

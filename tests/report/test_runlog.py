@@ -8,7 +8,18 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from gptmill.events import Alarm, CheckpointSaved, EvalDone, Notice, RunDone, RunStarted, Samples, StepDone
+from gptmill.events import (
+    Alarm,
+    CheckpointSaved,
+    EvalDone,
+    Interrupted,
+    Notice,
+    PlanChanged,
+    RunDone,
+    RunStarted,
+    Samples,
+    StepDone,
+)
 from gptmill.report.columns import MOST_LOOKS, Looks, block_means, thin
 from gptmill.report.folding import in_batches
 from gptmill.report.runlog import read_run
@@ -52,6 +63,17 @@ def test_a_rolled_back_run_keeps_the_alarm_that_says_why(tmp_path):
     log = read_run(tmp_path)
     assert log.steps["loss"].tolist() == [5.0, 4.1, 3.9]
     assert [found["kind"] for found in log.alarms] == ["loss_spike"]
+
+
+def test_an_interruption_is_told_after_the_steps_it_cost_came_again(tmp_path):
+    lost = Interrupted(2, "died", "rank 1 ended with SIGKILL", (16, 31), "restart")
+    write(tmp_path, RunStarted(0, 9, 100), step(1, 5.0), step(2, 4.0), lost, RunStarted(1, 9, 100), step(2, 4.0))
+    assert read_run(tmp_path).notices == ["step 2: rank 1 ended with SIGKILL: restart"]
+
+
+def test_a_changed_plan_is_told_with_both_values_whatever_is_in_the_record(tmp_path):
+    write(tmp_path, PlanChanged(3, {"max_iters": [9, 12], "world_size": [1, 2], "odd": "x"}))
+    assert read_run(tmp_path).notices == ["step 3: max_iters 9 -> 12, world_size 1 -> 2, odd "]
 
 
 def test_a_completed_run_has_its_summary_until_it_is_taken_further(tmp_path):

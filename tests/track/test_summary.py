@@ -77,6 +77,29 @@ def test_every_second_of_wall_time_is_accounted_for(tmp_path: Path) -> None:
     assert split["other"] == pytest.approx(0.1 * steps + 0.5)
 
 
+def lost(at: int, action: str) -> dict[str, object]:
+    return {"event": "interrupted", "iter": at, "kind": "hung", "says": "", "sequences": [0, 1], "action": action}
+
+
+def test_what_a_supervisor_starts_again_costs_wall_time_and_what_a_person_does_costs_none(tmp_path: Path) -> None:
+    alive, (_, again), *rest = RUN[:9], *RUN[9:]
+    for name in ("again", "stopped", "left"):
+        (tmp_path / name).mkdir()
+    hung = [
+        *alive,
+        (48.5, lost(6, "restart")),
+        (55, again),
+        *((seconds - 3638.5 + 55, fields) for seconds, fields in rest),
+    ]
+    result = diary(tmp_path / "again", *hung)
+    assert result["time_split"]["restart"] == pytest.approx(10 + 6.5)
+    assert result["wall_seconds"] == pytest.approx(59) == sum(result["time_split"].values())
+    stopped = diary(tmp_path / "stopped", *alive, (48.5, lost(6, "stop")), *RUN[9:])
+    assert stopped["time_split"]["restart"] == pytest.approx(10) and stopped["wall_seconds"] == pytest.approx(48.5 + 4)
+    abandoned = diary(tmp_path / "left", *alive, (48.5, lost(6, "restart")), (86400, again))
+    assert abandoned["wall_seconds"] == pytest.approx(48.5)
+
+
 def test_goodput_is_what_is_left_of_wall_time_after_start_up_waits_and_lost_steps(tmp_path: Path) -> None:
     result = diary(tmp_path, *RUN)
     assert result["iters"] == 6 and result["seconds"] == pytest.approx(6)  # compiling counts no more than a step
