@@ -37,7 +37,7 @@ def measure(device: str, saves: int, *, behind: bool) -> dict[str, Any]:
     from gptmill.train.step import train_step
     from gptmill.train.watch import Watch
 
-    large, checkpointer.LARGE = checkpointer.LARGE, checkpointer.LARGE if behind else 2**62
+    usual, checkpointer.BEHIND = checkpointer.BEHIND, checkpointer.BEHIND if behind else 2**62
     batch = 1 if device == "cpu" else 16
     config = Config(
         device=device, block_size=256 if device == "cpu" else 1024, batch_size=batch, gradient_accumulation_steps=1
@@ -75,7 +75,7 @@ def measure(device: str, saves: int, *, behind: bool) -> dict[str, Any]:
             steps.append((time.perf_counter() - start, touched))
         seconds = time.perf_counter() - began
         saver.close()
-    checkpointer.LARGE = large
+    checkpointer.BEHIND = usual
     typical = median(took for took, touched in steps if not touched)
     cost = sum(took - typical for took, touched in steps if touched) / saves
     return {

@@ -14,6 +14,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gptmill.plan.roofline import Pace
+from gptmill.plan.saving import BEHIND
 from gptmill.plan.time import CHECKPOINT_BYTES, Costs, assumed_costs
 from gptmill.plan.types import Plan
 
@@ -95,6 +96,7 @@ def probe(plan: Plan, out_dir: str) -> tuple[Pace, Costs]:
         start=start,
         compiling=max(0.0, first - mean(seconds) + first_look - mean(times)) if plan.compile else 0.0,
         checkpoint=_checkpoint_seconds(state, plan, out_dir),
+        stall=_copying_seconds(state),
     )
     return pace, costs
 
@@ -134,6 +136,18 @@ def _repeat_values(call: Callable[[], Value], limit: float) -> list[Value]:
     while len(values) < 2 or time.perf_counter() < ends:
         values.append(call())
     return values
+
+
+def _copying_seconds(state: TrainState) -> float | None:
+    """Of a state that is written while training goes on."""
+    from gptmill.train.capture import capture, copied
+
+    taken = capture(state)
+    if taken.n_bytes < BEHIND:
+        return None
+    began = time.perf_counter()
+    copied(taken)
+    return time.perf_counter() - began
 
 
 def _checkpoint_seconds(state: TrainState, plan: Plan, out_dir: str) -> float:

@@ -1,9 +1,12 @@
-"""How often a checkpoint is worth what it costs."""
+"""How a checkpoint is taken, and how often that is worth what it costs."""
 
 from __future__ import annotations
 
 from math import sqrt
 
+BEHIND = (
+    2**28
+)  # bytes of a state that is copied, and written while training goes on; less is on the disk sooner than it is copied
 FIRST = 10.0  # minutes, while it is not known what one costs
 BETWEEN_FAILURES = 24 * 3600.0  # seconds, assumed: one a day
 SHORTEST, LONGEST = 1.0, 60.0  # minutes

@@ -8,13 +8,14 @@ from math import ceil, lcm
 from gptmill.plan.devices import peak_flops
 from gptmill.plan.horizon import windows_per_epoch
 from gptmill.plan.roofline import Pace, pace_of
-from gptmill.plan.saving import minutes_between
+from gptmill.plan.saving import BEHIND, minutes_between
 from gptmill.plan.types import Plan
 
 # Where nothing was measured
 COMPILING = 60.0  # seconds: nanoGPT's train.py says "takes a ~minute"
 STARTING = 10.0  # seconds until the first step: importing torch, building the model
 WRITING = 500e6  # bytes of checkpoint per second, written and read back: a plain disk
+COPYING = 4e9  # bytes of a state per second, from memory to memory
 CHECKPOINT_BYTES = 12  # per parameter: weights and two moments in float32
 
 
@@ -25,7 +26,8 @@ class Costs:
     Args:
         start: until the first step, without compiling.
         compiling: extra time of the first step.
-        checkpoint: of each.
+        checkpoint: of each, until it is on the disk.
+        stall: of these, what the steps wait for; None = all. The last checkpoint is waited for in any case.
         closing: after the last step: the report.
     """
 
@@ -33,6 +35,7 @@ class Costs:
     compiling: float
     checkpoint: float
     closing: float = 1.0
+    stall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,12 @@ class Forecast:
 
 def assumed_costs(plan: Plan) -> Costs:
     """What is not known without trying."""
+    n_bytes = CHECKPOINT_BYTES * plan.params
     return Costs(
         start=STARTING,
         compiling=COMPILING if plan.compile else 0.0,
-        checkpoint=CHECKPOINT_BYTES * plan.params / WRITING,
+        checkpoint=n_bytes / WRITING,
+        stall=n_bytes / COPYING if n_bytes >= BEHIND else None,
     )
 
 
@@ -83,10 +88,12 @@ def forecast(plan: Plan, pace: Pace | None = None, costs: Costs | None = None) -
     costs = costs or assumed_costs(plan)
     step = plan.micro_steps * pace.micro_step + pace.update
     evaluation = pace.forward * batches_per_evaluation(plan)
+    stall = costs.checkpoint if costs.stall is None else costs.stall
+    saves = checkpoints(plan, step, evaluation, stall)
     parts = {
         "training": plan.max_iters * step,
         "evaluation": evaluations(plan) * evaluation,
-        "checkpoints": checkpoints(plan, step, evaluation, costs.checkpoint) * costs.checkpoint,
+        "checkpoints": (saves - 1) * stall + costs.checkpoint if saves else 0.0,
         "start": costs.start + costs.compiling + costs.closing,
     }
     first = _first_checkpoint(plan, step, evaluation)
@@ -125,11 +132,12 @@ def evaluations(plan: Plan) -> int:
     return 1 + between + (not plan.evaluates_after(plan.max_iters))
 
 
-def checkpoints(plan: Plan, step: float, evaluation: float, checkpoint: float) -> int:
+def checkpoints(plan: Plan, step: float, evaluation: float, stall: float) -> int:
     """At most: where only the best are saved, every evaluation is taken to be the best so far.
 
     Args:
-        step, evaluation, checkpoint: seconds of each.
+        step, evaluation: seconds of each.
+        stall: seconds that steps wait for one.
     """
     if plan.max_iters == 0 or plan.eval_only:
         return 0
@@ -138,7 +146,7 @@ def checkpoints(plan: Plan, step: float, evaluation: float, checkpoint: float) -
         each = plan.max_iters // plan.snapshot_interval
         also = plan.max_iters // lcm(plan.snapshot_interval, plan.eval_interval)
         between += max(0, each - also)
-    if minutes := minutes_between(plan.checkpoint_minutes, checkpoint):
+    if minutes := minutes_between(plan.checkpoint_minutes, stall):
         seconds = plan.max_iters * step + evaluations(plan) * evaluation
         apart = max(1, ceil(60 * minutes / step)) * step  # only between steps
         between = max(between, int(seconds / apart))

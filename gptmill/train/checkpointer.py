@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gptmill.errors import GptmillError
 from gptmill.events import CheckpointDue, CheckpointSaved, Event, Notice, RunDone, RunStarted
+from gptmill.plan.saving import BEHIND
 from gptmill.train import retention
 from gptmill.train.behind import Behind
 from gptmill.train.capture import Capture, capture, copied
@@ -23,8 +24,6 @@ from gptmill.train.state import TrainState
 
 if TYPE_CHECKING:
     from gptmill.train.shards import Company
-
-LARGE = 2**28  # bytes of a state that is written in the background; less is on the disk sooner than it is copied
 
 
 class Checkpointer:
@@ -190,4 +189,4 @@ class Follower:
 
 def worth_copying(taken: Capture, reason: str) -> bool:
     """Whether it is written in the background: not at the end, where nothing goes on, and not what takes no time."""
-    return taken.n_bytes >= LARGE and reason not in ("stop", "end")
+    return taken.n_bytes >= BEHIND and reason not in ("stop", "end")

@@ -23,7 +23,7 @@ from tests.train.toy import FACTS, take_steps, toy_state
 
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpointer, "LARGE", 0)
+    monkeypatch.setattr(checkpointer, "BEHIND", 0)
 
 
 @pytest.fixture
