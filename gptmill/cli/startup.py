@@ -11,7 +11,10 @@ from gptmill.config.schema import Config
 from gptmill.plan.devices import peak_flops
 from gptmill.plan.flops import Parts, has_closed_form, parts
 from gptmill.plan.types import Plan
+from gptmill.train.sharing import updating
 from gptmill.train.state import TrainState
+
+PARALLELISM = {"none": "none", "ddp": "DDP", "zero1": "ZeRO-1", "fsdp": "FSDP"}  # by strategy
 
 
 def device_peak(plan: Plan) -> float | None:
@@ -60,14 +63,17 @@ def startup_info(plan: Plan, config: Config, state: TrainState) -> dict[str, Any
             "trainable_params": sum(weight.numel() for weight in weights if weight.requires_grad),
             "non_embedding_params": plan.params_non_embedding,
         },
-        "optimizer": {"type": type(state.optimizer).__name__, "param_groups": len(state.optimizer.param_groups)},
+        "optimizer": {
+            "type": type(updating(state.optimizer)).__name__,
+            "param_groups": len(state.optimizer.param_groups),
+        },
         "config": settled(plan, config),
         "hardware": {
             "gpu_name": plan.device_name,
             "num_gpus": plan.world_size,
             "gpu_memory_gb": plan.device_memory / 1e9 if gpu and plan.device_memory else None,
             "precision": plan.dtype,
-            "parallelism": "none" if plan.world_size == 1 else "DDP",
+            "parallelism": PARALLELISM[plan.strategy],
         },
         "performance": {
             "hardware_peak_tflops": None if peak is None else peak * plan.world_size / 1e12,

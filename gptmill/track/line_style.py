@@ -38,9 +38,8 @@ class LineStyle:
 def device_line(plan: Plan) -> str:
     """Both styles begin with it."""
     number = f"{plan.world_size} x " if plan.world_size > 1 else ""
-    return (
-        f"Using device: {number}{plan.device} ({plan.device_name}), {plan.dtype}{', compiled' if plan.compile else ''}"
-    )
+    more = [plan.strategy] * (plan.world_size > 1) + ["compiled"] * plan.compile
+    return ", ".join([f"Using device: {number}{plan.device} ({plan.device_name})", plan.dtype, *more])
 
 
 def batch_line(plan: Plan) -> str:
