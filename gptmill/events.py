@@ -119,6 +119,25 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class FirstSteps(Notice):
+    """What the first steps of a process took, beside what was planned; None is what no plan tells.
+
+    Args:
+        memory: bytes held at most so far; planned_memory: where the device is the host, with what Python holds.
+        step_seconds: of a usual step.
+        planned_seconds: of the whole run, from the command to its end.
+        basis: what the planned times rest on.
+    """
+
+    memory: int
+    planned_memory: int | None
+    step_seconds: float
+    planned_step_seconds: float | None
+    planned_seconds: float | None
+    basis: str | None
+
+
+@dataclass(frozen=True)
 class Samples(Event):
     """Text the model wrote at this step: ``prompt`` and ``text`` of each, the text without its prompt."""
 

@@ -1,16 +1,20 @@
 """``auto_batch_size`` meets the machine: the batch that the plan chose is tried for real before the run begins.
 
 The plan is right within a few percent. What a trial (trial.py) took decides whether there is room for more, or whether
-it was too much. Several devices take what the plan says, which is the same for all of them.
+it was too much. Of several processes each tries, all at the same time, and the one that takes most decides for all.
+Under fsdp no process can try alone: they take what the plan says.
 """
 
 from __future__ import annotations
+
+import torch
 
 from gptmill.cli.parts import trace_held
 from gptmill.cli.ranks import Material
 from gptmill.cli.say import say
 from gptmill.cli.trial import trial_apart, trial_here
 from gptmill.errors import GptmillError
+from gptmill.parallel.single import Single
 from gptmill.plan.auto_batch import most_allowed
 from gptmill.plan.batch import in_micro_steps, with_batch_size
 from gptmill.plan.memory import memory_of
@@ -24,32 +28,34 @@ HOST_ROOM = 0.95  # of the target, on a CPU: a run's process holds a few percent
 def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
     """The plan with the largest micro-batch that stays within its target when it is tried; says what that took.
 
+    Every process of a run must call it with the same plan; all return the same one.
+
     Args:
         asked: by auto_batch_size; else the plan is returned as it is.
 
     Raises:
         GptmillError: not even one sequence at a time can be tried.
     """
-    if not asked or plan.world_size > 1:
+    if not asked or plan.strategy == "fsdp":
         return plan
     if plan.memory_target is None:
         say(f"auto_batch_size: how much memory {plan.device_name} has is not known; batch_size={plan.batch_size} stays")
         return plan
     on_gpu = plan.device.startswith("cuda")
-    forward = found.engine.wrap(found.state.model, plan)
+    forward = Single(found.engine.place).wrap(found.state.model, plan)  # a trial waits for no other process
     target = plan.memory_target if on_gpu else int(HOST_ROOM * plan.memory_target)
     fits: tuple[Plan, int] | None = None  # the largest known to, and the bytes it takes
     too_large = in_micro_steps(plan, 1, most_allowed(plan)).batch_size + 1
     candidate = plan
     measured: dict[int, int] = {}  # batch size -> bytes, in the order tried
     for _ in range(TRIALS):
-        used = trial_here(candidate, found.state, forward) if on_gpu else trial_apart(candidate)
-        each = _each(candidate, used, measured)
+        used = _most(found, trial_here(candidate, found.state, forward) if on_gpu else trial_apart(candidate))
+        more = _each(candidate, used, measured)
         if used is not None and used <= target:
             fits = candidate, used
         else:
             too_large = candidate.batch_size
-        batch = candidate.batch_size // 2 if used is None else candidate.batch_size + (target - used) // each
+        batch = candidate.batch_size // 2 if used is None else candidate.batch_size + (target - used) // more
         following = _next(plan, batch, fits[0] if fits else None, too_large)
         if following is None:
             break
@@ -58,8 +64,17 @@ def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
         raise GptmillError("out of memory with batch_size=1: lower block_size or the size of the model")
     chosen, held = fits or (with_batch_size(plan, 1), None)
     takes = f"{size(held)} of a target of" if held else "more than the target of"
-    say(f"batch_size={chosen.batch_size}: takes {takes} {size(plan.memory_target)} when tried")
+    each = f" in each of {plan.world_size} processes" if plan.world_size > 1 else ""
+    if found.engine.place.rank == 0:
+        say(f"batch_size={chosen.batch_size}: takes {takes} {size(plan.memory_target)}{each} when tried")
     return chosen
+
+
+def _most(found: Material, used: int | None) -> int | None:
+    """The bytes of the process that took most; None when any ran out. Every process takes part."""
+    found.engine.mean(torch.zeros(()), news=True)
+    everywhere = found.engine.share([used])
+    return None if None in everywhere else max(took for took in everywhere if took is not None)
 
 
 def _each(plan: Plan, used: int | None, measured: dict[int, int]) -> int:

@@ -19,7 +19,7 @@ from gptmill.data.facts import facts_notice
 from gptmill.data.layout import is_dataset
 from gptmill.errors import UserError
 from gptmill.plan.devices import find_device, machine_of
-from gptmill.plan.hardware import detect_machine
+from gptmill.plan.hardware import detect_machine, share_of
 from gptmill.plan.outlook import Outlook, outlook
 from gptmill.plan.plan import make_plan, plan_json
 from gptmill.plan.roofline import Pace
@@ -126,7 +126,12 @@ def _planner(resolved: Resolved, gpus: int) -> tuple[Planner, list[str]]:
 
     def on(machine: Machine) -> Plan:
         return make_plan(
-            config, data=data, machine=machine, world_size=gpus, origins=resolved.origins, trace=trace_model
+            config,
+            data=data,
+            machine=share_of(machine, gpus),
+            world_size=gpus,
+            origins=resolved.origins,
+            trace=trace_model,
         )
 
     return on, [remark for remark in remarks if remark]

@@ -60,7 +60,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
         ],
         "data": [_data(p)],
         "step": [
-            f"{sizes(p)} sequences x {p.gradient_accumulation_steps} micro-step{'s' * (p.gradient_accumulation_steps > 1)} = {p.effective_batch_size:,} sequences"
+            f"{sizes(p)} sequence{'s' * (p.batch_size > 1)} x {p.gradient_accumulation_steps} micro-step{'s' * (p.gradient_accumulation_steps > 1)} = {p.effective_batch_size:,} sequences"
             + (f", over {p.world_size} devices" if p.world_size > 1 else ""),
             f"= {p.tokens_per_iter:,} tokens, {flops(p.tokens_per_iter * p.flops_per_token)}",
         ],
@@ -74,7 +74,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
         "save": [_save(p)],
         "machine": [
             f"{p.device} ({p.device_name}"
-            + (f", {size(p.device_memory)})" if p.device_memory else ")")
+            + (f", {size(p.device_memory)}{' each' * (p.world_size > 1)})" if p.device_memory else ")")
             + f": {p.dtype}, {s.attention_backend} attention, {'compiled' if p.compile else 'not compiled'}"
         ],
     }

@@ -117,6 +117,7 @@ def follow(place: Place, modules: list[str] | None) -> int:
 
 
 def _compute(plan: Plan, place: Place) -> int:
+    from gptmill.cli.auto_batch import try_batch_size
     from gptmill.events import Stopped
     from gptmill.train.checkpointer import Follower
     from gptmill.train.loading import load
@@ -125,6 +126,7 @@ def _compute(plan: Plan, place: Place) -> int:
     from gptmill.train.signals import StopOnSignal
 
     found = gather_material(plan, place)
+    plan = try_batch_size(plan, found, asked=plan.memory_target is not None)
     begins: dict[str, Any] = tell(place)
     if begins["checkpoint"] is not None:
         load(begins["checkpoint"], found.state)

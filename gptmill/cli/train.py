@@ -29,6 +29,7 @@ from gptmill.config.resolve import Resolved
 from gptmill.data.facts import dataset_tokenizer, facts_notice
 from gptmill.errors import Diverged
 from gptmill.parallel.launch import Place, find_place, joined, tell
+from gptmill.plan.hardware import share_of
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
@@ -88,7 +89,7 @@ def carry_out(
     check_resumable(resolved)
     config, place = resolved.config, find_place()
     require_trackers(resolved)
-    machine, data = usable_machine(resolved), ready_data(config)
+    machine, data = share_of(usable_machine(resolved), place.world_size), ready_data(config)
     plan = make_plan(
         config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
     )
@@ -135,10 +136,14 @@ def fit(
     from gptmill.cli.recording import Recorder, Recording, held, meter, summary_of, watchers
     from gptmill.cli.samples import SampleRecorder
     from gptmill.track.describe import describe
+    from gptmill.track.summary import forget_peak
+    from gptmill.train.device import give_back_memory
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
     from gptmill.train.signals import StopOnSignal
 
+    give_back_memory("cpu")
+    forget_peak()  # preparing a dataset may have taken more than the run will
     found = gather_material(plan, place)
     plan = try_batch_size(plan, found, resolved.config.auto_batch_size)
     state, facts = found.state, run_facts(plan, data)

@@ -49,8 +49,9 @@ def trial_apart(plan: Plan) -> int | None:
     if done.returncode:
         says = done.stderr.strip().split("\n")[-1]
         raise GptmillError(f"batch_size={plan.batch_size}: could not be tried: {says}")
-    found: int | None = json.loads(done.stdout)
-    return found
+    used: int | None = json.loads(done.stdout)
+    alone, shared = (memory_of(at, trace=trace_held).optimizer for at in (_worst(plan), plan))
+    return None if used is None else used - (alone - shared)  # the trial's moments are whole
 
 
 def _take_steps(plan: Plan) -> int:
@@ -78,10 +79,10 @@ def trial_here(plan: Plan, state: TrainState, forward: Callable[..., Tensor]) ->
     """
     give_back_memory(plan.device)  # so that this trial's peak is its own
     torch.cuda.reset_peak_memory_stats()
-    generator = np.random.default_rng(0)
+    generator, worst = np.random.default_rng(0), _worst(plan)
     try:
-        for micro_step in range(min(MICRO_STEPS, plan.micro_steps)):
-            first, count = micro_batch(plan, micro_step, rank=0)
+        for micro_step in range(worst.micro_steps):
+            first, count = micro_batch(worst, micro_step, rank=0)
             ids_BS = generator.integers(plan.shape.vocab_size, size=(count, plan.shape.block_size + 1), dtype=np.int64)
             x_BT, y_BT = to_device(ids_BS, plan.device)
             keys_B = dropout_keys(plan, first, count) if plan.shape.dropout else None
@@ -101,12 +102,15 @@ def trial_here(plan: Plan, state: TrainState, forward: Callable[..., Tensor]) ->
 
 
 def _worst(plan: Plan) -> Plan:
-    """A few of one device's micro-steps, the largest there are, in both sizes where they cannot all be equal."""
-    micro_steps = min(MICRO_STEPS, plan.micro_steps)
+    """A few of one device's micro-steps, the largest there are, in both sizes where they cannot all be equal.
+
+    At least two among several processes: what carries their gradients keeps room for all of them.
+    """
+    micro_steps = min(MICRO_STEPS, max(plan.micro_steps, min(plan.world_size, 2)))
     uneven = plan.effective_batch_size < plan.batch_size * plan.micro_steps * plan.world_size
     sequences = micro_steps * plan.batch_size - (uneven and micro_steps > 1)
     return replace(
-        plan, world_size=1, micro_steps=micro_steps, gradient_accumulation_steps=micro_steps,
+        plan, world_size=1, strategy="none", micro_steps=micro_steps, gradient_accumulation_steps=micro_steps,
         effective_batch_size=sequences, tokens_per_iter=sequences * plan.shape.block_size,
         on_nonfinite="skip", on_spike="warn",
     )  # fmt: skip

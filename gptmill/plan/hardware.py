@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gptmill.config.schema import Config
@@ -55,6 +56,13 @@ def _find(kind: str, index: int, root: Path) -> Machine | None:
     if kind in ("auto", "mps") and platform.system() == "Darwin" and platform.machine() == "arm64":
         return Machine("mps", _apple_chip(), cores, _host_memory(root), bf16=False)
     return _cpu(root, cores) if kind in ("auto", "cpu") else None
+
+
+def share_of(machine: Machine, processes: int) -> Machine:
+    """What each of several processes on one machine has of it: a GPU of its own, or an equal part of the host's memory."""
+    if machine.kind == "cuda" or machine.memory is None:
+        return machine
+    return replace(machine, memory=machine.memory // processes)
 
 
 def settle_device(device: str, machine: Machine, world_size: int) -> str:

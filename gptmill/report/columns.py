@@ -93,6 +93,11 @@ class Steps:
         timed = self._usual() & (seconds > 0)
         return _median(tokens[timed] / seconds[timed])
 
+    def median_seconds(self) -> float | None:
+        """Of a step that is not the first of its process."""
+        seconds = self["time_ms"] / 1e3
+        return _median(seconds[self._usual() & (seconds > 0)])
+
     def median_mfu(self) -> float | None:
         mfu = self["mfu"]
         return _median(mfu[mfu == mfu])

@@ -48,6 +48,8 @@ def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
             log.notices.append(f"step {iter}: {says}")
         elif fields["event"] == "interrupted":
             log.notices.append(f"step {iter}: {fields.get('says', '')}: {fields.get('action', '')}")
+        elif fields["event"] == "first_steps":
+            log.first_steps = fields
         elif fields["event"] == "run_done":
             log.summary, log.stopped = fields.get("summary"), fields.get("stopped")
     return log

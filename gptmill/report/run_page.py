@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from gptmill.report.charts import figures
@@ -54,6 +55,7 @@ def run_page(log: RunLog) -> bytes:
         mfu_note=f"Of {log.mfu['hardware_peak_tflops']} TFLOP/s, dense." if log.mfu.get("hardware_peak_tflops") else "",
         looks_note=f"Before clipping; of more than {MOST_LOOKS} looks every second, fourth, ... is drawn.",
         frozen_note=f" Did not move at all: {every}." if every else "",
+        reality=plan_and_reality(log),
         parts=parts,
         goodput=goodput(log),
         samples=some(log.samples),
@@ -94,6 +96,27 @@ def peak_gb(log: RunLog) -> float | None:
             return max(known)
     peak = number(mapping(log.summary).get("peak_memory")) / 1e9
     return peak if 0 < peak < math.inf else None
+
+
+def plan_and_reality(log: RunLog) -> list[tuple[str, str, str, str]]:
+    """What was planned, what the first steps took, and what the whole run took; '-' where that is not known."""
+    if not log.first_steps:
+        return []
+    told = {name: number(value) for name, value in log.first_steps.items()}
+    peak, step = peak_gb(log), log.steps.median_seconds()
+    basis = f" ({log.first_steps.get('basis')})" if log.first_steps.get("basis") else ""
+
+    def shown(value: float | None, words: Callable[[float], str]) -> str:
+        return words(value) if value is not None and 0 < value < math.inf else "-"
+
+    times = [shown(told.get(name), duration) for name in ("planned_step_seconds", "step_seconds", "planned_seconds")]
+    planned_step, first_step, planned_run = times
+    most = max(1e9 * (peak or 0), number(mapping(log.summary).get("peak_memory")), told.get("memory", 0.0))
+    return [
+        ("memory", shown(told.get("planned_memory"), size), shown(told.get("memory"), size), shown(most, size)),
+        (f"a step{basis}", planned_step, first_step, shown(step, duration)),
+        (f"the run, start and checkpoints included{basis}", planned_run, "-", shown(log.wall.seconds, duration)),
+    ]
 
 
 def time_parts(log: RunLog) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ class RunLog:
         lowest: validation loss by iter; of a step that was evaluated again, under other settings, the lowest.
         stopped: why the run ended before max_iters, or None.
         unreadable: lines of the log that were damaged; nothing of them is here.
+        first_steps: what the newest process's first steps took, beside what was planned; empty before that is known.
         summary: what ``train --json`` printed when the run was completed, else None.
     """
 
@@ -57,6 +58,7 @@ class RunLog:
     redone: float = 0.0
     processes: int = 0
     mfu: dict[str, Any] = field(default_factory=dict)  # of the last step that has one: device, precision, peak
+    first_steps: dict[str, Any] = field(default_factory=dict)
     lowest: dict[int, float] = field(default_factory=dict)
     stopped: str | None = None
     unreadable: int = 0

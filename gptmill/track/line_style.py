@@ -46,7 +46,7 @@ def batch_line(plan: Plan) -> str:
     """The batch that is really used, whatever was asked for."""
     parts = plan.gradient_accumulation_steps
     return (
-        f"Batch: {sizes(plan)} sequences x {parts} micro-batch{'es' * (parts > 1)}"
+        f"Batch: {sizes(plan)} sequence{'s' * (plan.batch_size > 1)} x {parts} micro-batch{'es' * (parts > 1)}"
         f" = {plan.effective_batch_size:,} sequences = {plan.tokens_per_iter:,} tokens a step"
     )
 

@@ -9,7 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gptmill.events import Alarm, CheckpointSaved, EvalDone, Event, Notice, RunDone, RunStarted, Samples, StepDone
+from gptmill.events import (
+    Alarm,
+    CheckpointSaved,
+    EvalDone,
+    Event,
+    FirstSteps,
+    Notice,
+    RunDone,
+    RunStarted,
+    Samples,
+    StepDone,
+)
 from gptmill.track.jsonl import METRICS, JsonlRecorder
 
 TOKENS = 1024  # of a step
@@ -69,6 +80,10 @@ def events(n_steps: int, floor: float, chance: random.Random) -> list[Event]:
     for iter in range(1, n_steps + 1):
         loss = floor + 4.5 * math.exp(-5 * iter / n_steps)
         found.append(step(iter, loss + chance.gauss(0, 0.08), n_steps, chance))
+        if iter == 15:
+            found.append(
+                FirstSteps(iter, "plan and reality", 11_400_000_000, 11_000_000_000, 0.1, 0.09, 41.0, "calibrated")
+            )
         if iter % max(1, n_steps // 10) == 0:
             found.append(EvalDone(iter, loss, loss + 0.12, True, 0.2))
             found.append(CheckpointSaved(iter, f"checkpoints/step_{iter:08d}", "eval", True, 0.05, 1000))

@@ -31,6 +31,7 @@ EVENTS = {
     "samples": {"samples"},
     "checkpoint_saved": {"seconds"},
     "notice": {"says"},
+    "first_steps": {"memory", "planned_memory", "step_seconds", "planned_step_seconds", "planned_seconds", "basis"},
     "run_done": {"summary", "stopped"},
 }  # fmt: skip
 WITHIN = {

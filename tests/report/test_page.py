@@ -15,9 +15,9 @@ import plotly.graph_objects as go
 import pytest
 
 from gptmill.config.schema import Config
-from gptmill.events import Alarm, EvalDone, Notice, RunStarted, Samples
+from gptmill.events import Alarm, EvalDone, FirstSteps, Notice, RunStarted, Samples
 from gptmill.report.charts import figures
-from gptmill.report.run_page import goodput, run_page, time_parts
+from gptmill.report.run_page import goodput, plan_and_reality, run_page, time_parts
 from gptmill.report.runlog import read_run
 from gptmill.report.settings import NEEDS
 from tests.report.example import events, step, write, write_example
@@ -196,6 +196,25 @@ def test_time_parts_add_up_to_the_time_that_processes_were_there(tmp_path):
     assert sum(parts.values()) == 240.0 and parts["compute"] == 50.0
     assert goodput(log).startswith("Goodput 50%: 2 min 0 s of 4 min 0 s in 2 processes")
     assert "1 min 0 s of steps had to be done again" in goodput(log)
+
+
+def test_the_plan_stands_beside_the_first_steps_and_the_whole_run(example):
+    rows = {name: values for name, *values in plan_and_reality(read_run(example))}
+    # 11.5e9 bytes are what the example's steps report at most; the plan is for a step of 90 ms, and they take 100
+    assert rows["memory"] == ["10.24 GiB", "10.62 GiB", "10.71 GiB"]
+    assert (
+        rows["a step (calibrated)"][:2] == ["90 ms", "100 ms"] and 95 < float(rows["a step (calibrated)"][2][:-3]) < 105
+    )
+    assert rows["the run, start and checkpoints included (calibrated)"][:2] == ["41.0 s", "-"]
+    assert "<h2>Plan and reality</h2>" in run_page(read_run(example)).decode()
+
+
+def test_what_no_plan_told_is_left_open(tmp_path):
+    write(tmp_path, RunStarted(0, 9, 100), FirstSteps(1, "plan and reality", 2**30, None, 0.5, None, None, None))
+    rows = plan_and_reality(read_run(tmp_path))
+    assert rows[:2] == [("memory", "-", "1.00 GiB", "1.00 GiB"), ("a step", "-", "500 ms", "-")]
+    write(tmp_path, RunStarted(0, 9, 100))
+    assert plan_and_reality(read_run(tmp_path)) == rows  # until the next process's first steps are known
 
 
 def test_a_long_run_draws_as_few_points_as_a_short_one_and_no_spike_is_lost(tmp_path):

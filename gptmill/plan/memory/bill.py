@@ -79,7 +79,8 @@ def memory_of(plan: Plan, trace: Callable[[ModelShape], int] | None = None) -> M
         assert trace, f"no formula and no trace for {plan.shape}"
         heads = 1 if plan.shape.weight_tying else 2
         s = replace(s, traced=(trace(plan.shape), plan.params - heads * plan.shape.vocab_size * plan.shape.n_embd))
-    accumulated = plan.micro_steps > 1
+    # DistributedDataParallel's buckets keep room for all gradients from the first step on
+    accumulated = plan.micro_steps > 1 or plan.strategy in ("ddp", "zero1")
     peak, made, logits = micro_step(s, accumulated)
     states, weights, gathered = MOMENTS * plan.params, 4 * plan.params, 0
     if plan.strategy in ("zero1", "fsdp"):
