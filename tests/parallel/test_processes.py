@@ -56,8 +56,11 @@ def equal(run: Path, one: Path) -> None:
 
 
 def test_two_processes_make_the_run_of_one(alone: Path) -> None:
-    done = ended(start(alone, "gptmill", "train", *LONG, "--out_dir=two", "--json"))
+    auto = ["--auto_batch_size", "--max_batch_size=4"]  # tried by both, it stays 4
+    done = ended(start(alone, "gptmill", "train", *LONG, *auto, "--out_dir=two", "--json"))
     result = done.json()  # one object, from one process
+    (said,) = [line for line in done.err.splitlines() if line.startswith("batch_size=")]
+    assert said.startswith("batch_size=4: takes") and said.endswith("in each of 2 processes when tried")
     (started,), (other,) = told(alone / "two", "run_started"), told(alone / "one", "run_started")
     assert started["tokens_per_iter"] == other["tokens_per_iter"] == 4 * 4 * 16
     plans = [json.loads((alone / run / "plan.json").read_text()) for run in ("one", "two")]
@@ -122,6 +125,16 @@ def test_a_diverging_run_says_so_once(alone: Path) -> None:
     )
     (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert done.code != 0 and "caught before the update" in line
+
+
+def test_processes_agree_on_the_batch_of_the_one_with_least_room(tmp_path: Path) -> None:
+    done = ended(start(tmp_path, "tests.parallel.agreeing"))
+    assert done.code == 0, done.err
+    one, other = json.loads(done.out.splitlines()[0])
+    assert one == other  # what they tried on the way as well
+    # 48 sequences each, 38 MB to fill: alone the first would take 24 at a time (24 MB), of 3 MB a sequence 12 fit, and the
+    # next even split is into 16
+    assert one[:2] == [12, 4] and one[2][0] == 48
 
 
 @pytest.mark.parametrize("broken", [0, 1])
