@@ -40,6 +40,7 @@ def ready_data(config: Config) -> DataFacts:
         from gptmill.cli.prepare import prepare_known
 
         prepare_known(config.dataset, config.data_dir, config.tokenizer, config.max_samples)
+        _forget()
     facts = read_facts(config.data_dir, config.dataset, config.max_samples)
     if config.tokenizer is not None and facts.tokenizer not in (None, canonical(config.tokenizer)):
         raise UserError(
@@ -59,3 +60,12 @@ def largest_id(facts: DataFacts) -> int:
     from gptmill.data.shards import open_tokens
 
     return max(int(open_tokens(Path(facts.path) / f"{split}.bin").ids.max()) for split in ("train", "val"))
+
+
+def _forget() -> None:
+    """Give back what preparing took, which may be more than the run will take, and count the most held anew."""
+    from gptmill.track.summary import forget_peak
+    from gptmill.train.device import give_back_memory
+
+    give_back_memory("cpu")
+    forget_peak()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as json_format
 import math
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from gptmill.cli.dataset import as_prepared, folder_of, ready_data
 from gptmill.cli.parts import Import, import_parts, trace_held, trace_model
@@ -30,10 +31,17 @@ Flag = Annotated[bool, Parameter(negative="")]
 Planner = Callable[[Machine], Plan]
 
 
+def _whole(type_: object, tokens: Sequence[Token]) -> int:
+    """--gpus as it was typed: 1.5 is no number of devices."""
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", given := tokens[0].value):
+        raise UserError(f"--gpus={given}: must be a whole number, at least 1")
+    return int(given)
+
+
 def plan(
     *argv: Annotated[str, Parameter(allow_leading_hyphen=True)],
     gpu: str | None = None,
-    gpus: int = 1,
+    gpus: Annotated[int, Parameter(converter=_whole)] = 1,
     price: float | None = None,
     kwh_price: float | None = None,
     probe: Flag = False,
@@ -73,8 +81,6 @@ def plan(
     import_
         A Python module with parts of your own, registered when it is imported.
     """
-    if gpus < 1:
-        raise UserError(f"--gpus={gpus}: must be at least 1")
     for flag, value in (("--price", price), ("--kwh_price", kwh_price)):
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise UserError(f"{flag}={value}: must be a number of US dollars, 0 or more")

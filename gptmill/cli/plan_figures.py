@@ -10,7 +10,6 @@ from gptmill.plan.time import Forecast
 from gptmill.plan.types import Plan
 from gptmill.units import duration, size
 
-BAR = 70  # columns: a device's whole memory
 SMALL = 0.01  # share of what is needed, below which a member is not drawn
 GIB = 2**30
 # what fills the bar, and the letter that stands for it
@@ -20,7 +19,7 @@ MEMBERS = (
 )  # fmt: skip
 
 
-def memory_lines(plan: Plan, found: Outlook) -> list[str]:
+def memory_lines(plan: Plan, found: Outlook, columns: int) -> list[str]:
     """Whether it fits, a bar of the device's memory, what the letters are, and which batches fit."""
     memory = found.memory
     if memory is None or found.needs is None:
@@ -32,7 +31,7 @@ def memory_lines(plan: Plan, found: Outlook) -> list[str]:
     verdict = f"fits: {share:.0%}" if found.fits else f"does not fit: {share:.0%}"
     lines = [
         f"{size(found.needs)} of {size(plan.device_memory)}{' on each device' * (plan.world_size > 1)} ({verdict})",
-        bar(memory, plan.device_memory),
+        bar(memory, plan.device_memory, columns),
         f"{legend} GiB",
     ]
     if found.fits:
@@ -42,15 +41,14 @@ def memory_lines(plan: Plan, found: Outlook) -> list[str]:
     return lines if found.way_out is None else [*lines, found.way_out]
 
 
-def bar(memory: Memory, device_memory: int) -> str:
-    """One letter for each 68th of the device's memory, and one for a small member; what is beyond the end is cut and marked."""
-    letters = ""
+def bar(memory: Memory, device_memory: int, columns: int) -> str:
+    """Brackets around a device's whole memory in letters, and one for a small member; what is beyond the end is cut and marked."""
+    letters, inside = "", columns - 2
     for name, letter in MEMBERS:
         held = getattr(memory, name)
         small = held > SMALL * memory.peak
-        letters += letter * max(small, round(held / device_memory * (BAR - 2)))
-    inside = letters[: BAR - 2].ljust(BAR - 2, ".")
-    return f"[{inside}{']' if len(letters) <= BAR - 2 else '>'}"
+        letters += letter * max(small, round(held / device_memory * inside))
+    return f"[{letters[:inside].ljust(inside, '.')}{']' if len(letters) <= inside else '>'}"
 
 
 def time_lines(plan: Plan, found: Outlook) -> list[str]:

@@ -35,13 +35,21 @@ def show(settled: Plan, found: Outlook, argv: list[str]) -> None:
         body = "\n".join(wrapper.fill(line) for line in lines)
         console.print(Text.assemble((label.ljust(len(INDENT)), style), body[len(INDENT) :]), soft_wrap=True)
 
-    for label, lines in {**facts(settled), **figures(settled, found)}.items():
+    room = wrapper.width - len(INDENT)
+    for label, lines in {**facts(settled), **figures(settled, found, room)}.items():
         entry(label, "bold", lines)
     if settled.advice:
         console.print()
     for piece in settled.advice:
         entry(piece.level, "bold yellow" if piece.level == "warning" else "cyan", [sentence(piece)])
-    console.print(Text(f"\nStart it: {shlex.join(['gptmill', 'train', *argv])}"), soft_wrap=True)
+    if found.fits is not False:
+        console.print(Text(f"\nStart it: {shlex.join([*_launcher(settled), 'train', *argv])}"), soft_wrap=True)
+
+
+def _launcher(settled: Plan) -> list[str]:
+    if settled.world_size == 1:
+        return ["gptmill"]
+    return ["torchrun", "--standalone", f"--nproc_per_node={settled.world_size}", "-m", "gptmill"]
 
 
 def facts(settled: Plan) -> dict[str, list[str]]:
@@ -80,10 +88,14 @@ def facts(settled: Plan) -> dict[str, list[str]]:
     }
 
 
-def figures(settled: Plan, found: Outlook) -> dict[str, list[str]]:
-    """What the run takes: label -> lines; a row without lines is left out."""
+def figures(settled: Plan, found: Outlook, columns: int = WIDTH - len(INDENT)) -> dict[str, list[str]]:
+    """What the run takes: label -> lines; a row without lines is left out.
+
+    Args:
+        columns: of the bar.
+    """
     rows = {
-        "memory": memory_lines(settled, found),
+        "memory": memory_lines(settled, found, columns),
         "time": time_lines(settled, found),
         "cost": cost_lines(settled, found),
         "loss": loss_lines(found),

@@ -23,6 +23,7 @@ from gptmill.plan.types import Plan
 
 N_POINTS = 601  # of a curve: more than a screen is wide
 WIDTH, HEIGHT = 80, 14
+NARROW = 40  # columns: what a narrower terminal gets
 ABOUT = (
     *("warmup_iters", "lr_decay_iters", "learning_rate", "min_lr", "schedule", "decay_fraction"),
     *("lr_scaling", "reference_batch_size"),
@@ -116,20 +117,22 @@ def words(plan: Plan) -> list[str]:
 
 def show(plan: Plan) -> None:
     """Print the chart and the words; braille dots where stdout can carry them, stars elsewhere."""
+    import shutil
     import textwrap
 
     from gptmill.report.chart import terminal
 
+    width = max(NARROW, min(WIDTH, shutil.get_terminal_size((WIDTH, HEIGHT)).columns))
     last = plan.max_iters - 1
     ys = [lr_at(round(i * last / (N_POINTS - 1)), plan) for i in range(N_POINTS)]
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-    print(f"learning rate over {plan.max_iters:,} steps: {plan.schedule}")
+    print(f"learning rate over {plan.max_iters:,} step{'s' * (plan.max_iters > 1)}: {plan.schedule}")
     print()
-    for line in terminal(ys, last, width=WIDTH, height=HEIGHT, unicode=encoding.startswith("utf")):
+    for line in terminal(ys, last, width=width, height=HEIGHT, unicode=encoding.startswith("utf")):
         print(line)
     print()
     for line in words(plan):
-        print(textwrap.fill(line, WIDTH, subsequent_indent=" " * 7, break_on_hyphens=False))
+        print(textwrap.fill(line, width, subsequent_indent=" " * 7, break_on_hyphens=False))
 
 
 def as_json(plan: Plan, points: list[tuple[int, float]]) -> dict[str, Any]:

@@ -136,14 +136,10 @@ def fit(
     from gptmill.cli.recording import Recorder, Recording, held, meter, summary_of, watchers
     from gptmill.cli.samples import SampleRecorder
     from gptmill.track.describe import describe
-    from gptmill.track.summary import forget_peak
-    from gptmill.train.device import give_back_memory
     from gptmill.train.facts import run_facts
     from gptmill.train.loop import run
     from gptmill.train.signals import StopOnSignal
 
-    give_back_memory("cpu")
-    forget_peak()  # preparing a dataset may have taken more than the run will
     found = gather_material(plan, place)
     plan = try_batch_size(plan, found, resolved.config.auto_batch_size)
     state, facts = found.state, run_facts(plan, data)

@@ -115,5 +115,6 @@ def refusal(plan: Plan, limit: int | None = None, trace: Trace | None = None) ->
     says = f"batch_size={plan.batch_size}: needs {size(needs(plan, trace))} of {size(limit)} on {plan.device_name}"
     if change is None:
         alone = needs(replace(plan, batch_size=1), trace)
-        return f"{says}, and one sequence {size(alone)}; try a smaller model or block_size, or a larger device"
+        least = f", and one sequence {size(alone)}" if alone < needs(plan, trace) else ""
+        return f"{says}{least}; try a smaller model or block_size, or a larger device"
     return f"{says}; nearest that fits: {change}"

@@ -76,6 +76,21 @@ def test_a_mistake_exits_2_and_names_key_and_place(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.startswith("error: mine.py:1: effective_batch_size=7: ")
 
 
+@pytest.mark.parametrize("typed", ["0", "1.5", "-2", "many"])
+def test_a_number_of_devices_is_taken_as_it_is_typed_or_refused(capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    assert gptmill("plan", f"--gpus={typed}") == 2
+    assert capsys.readouterr().err == f"error: --gpus={typed}: must be a whole number, at least 1\n"
+
+
+def test_processes_on_a_cpu_share_the_memory_of_the_host(capsys: pytest.CaptureFixture[str]) -> None:
+    alone, shared = (
+        planned(capsys, "--device=cpu", "--dtype=float32", "--batch_size=1", "--strategy=ddp", *more)
+        for more in ([], ["--gpus=8"])
+    )
+    assert shared["device_memory"] == alone["device_memory"] // 8
+    assert shared["memory"]["peak"] >= alone["memory"]["peak"]  # each has all of the model
+
+
 def test_a_gpu_that_a_file_asks_for_is_replaced_and_one_that_a_flag_asks_for_is_not(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gptmill.cli.plan_figures import BAR, MEMBERS, bar
+from gptmill.cli.plan_figures import MEMBERS, bar
 from gptmill.cli.plan_page import WIDTH, show
 from gptmill.config.schema import Config
 from gptmill.plan.devices import find_device, machine_of
@@ -62,18 +62,29 @@ def test_commands_and_paths_stay_in_one_piece(page: Render) -> None:
 def test_a_run_without_steps_or_devices_to_share_is_still_shown(page: Render) -> None:
     assert "0 steps" in page(defaults(max_iters=0, eval_only=True))
     spread = make_plan(Config(), data=OPENWEBTEXT, machine=A100, world_size=8)
-    assert "over 8 devices" in page(spread)
+    printed = page(spread)
+    assert "over 8 devices" in printed and "80.00 GiB each" in printed
+    assert printed.endswith("Start it: torchrun --standalone --nproc_per_node=8 -m gptmill train\n")
 
 
-def test_the_bar_is_the_devices_memory_drawn_to_scale() -> None:
+@pytest.mark.parametrize("columns", [50, 60, 79])
+def test_a_narrow_terminal_gets_narrow_lines(columns: int, page: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = page(defaults(max_iters=100, dtype="float32", grad_clip=0)).splitlines()
+    assert max(map(len, lines)) == columns  # the bar
+
+
+@pytest.mark.parametrize("columns", [50, 70])
+def test_the_bar_is_the_devices_memory_drawn_to_scale(columns: int) -> None:
     plan = defaults(batch_size=160, gradient_accumulation_steps=3)
     memory = memory_of(plan)
-    drawn = bar(memory, 80 * 2**30)
-    assert len(drawn) == BAR and drawn[0] == "[" and drawn[-1] == "]"
+    drawn = bar(memory, 80 * 2**30, columns)
+    assert len(drawn) == columns and drawn[0] == "[" and drawn[-1] == "]"
     for name, letter in MEMBERS:
         share = getattr(memory, name) / (80 * 2**30)
-        assert abs(drawn.count(letter) / (BAR - 2) - share) <= 1 / (BAR - 2), name
-    assert bar(memory, 8 * 2**30).endswith(">") and "." not in bar(memory, 8 * 2**30)
+        assert abs(drawn.count(letter) / (columns - 2) - share) <= 1 / (columns - 2), name
+    cut = bar(memory, 8 * 2**30, columns)
+    assert len(cut) == columns and cut.endswith(">") and "." not in cut
 
 
 def test_a_run_that_does_not_fit_is_told_what_does_and_that_its_time_is_hypothetical(page: Render) -> None:
@@ -82,6 +93,7 @@ def test_a_run_that_does_not_fit_is_told_what_does_and_that_its_time_is_hypothet
     )
     printed = page(small)
     assert "(does not fit: " in printed and "nearest that fits: batch_size=" in printed and "if it fitted: " in printed
+    assert "Start it" not in printed
 
 
 def test_what_is_not_known_is_said(page: Render) -> None:

@@ -81,6 +81,15 @@ def test_a_warmup_longer_than_the_run_is_drawn_as_it_is_and_warned_of(
     assert [piece["key"] for piece in json.loads(out)["advice"]] == ["warmup_iters"]
 
 
+@pytest.mark.parametrize("columns", [50, 60, 200])
+def test_a_narrow_terminal_gets_a_narrow_chart(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = run(capsys, "quick")
+    assert max(map(len, out.splitlines())) == min(80, columns)  # the axis
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_the_chart_fits_a_terminal_of_80_columns_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     done = gptmill(tmp_path, "schedule", "quick", PYTHONIOENCODING=encoding)

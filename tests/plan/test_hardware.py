@@ -18,6 +18,7 @@ from gptmill.plan.hardware import (
     settle_attention,
     settle_compile,
     settle_dtype,
+    share_of,
 )
 from gptmill.plan.nvidia import Gpu, parse, visible
 from gptmill.plan.types import Machine
@@ -46,6 +47,12 @@ def write(path: Path, text: str) -> None:
 
 def test_a_plain_cpu_is_read_from_proc(machine: Path) -> None:
     assert detect_machine("auto", root=machine) == Machine("cpu", "Some CPU @ 2 GHz", 8, 16 * GIB, bf16=False)
+
+
+def test_processes_of_a_cpu_share_its_memory_and_each_has_a_gpu_of_its_own() -> None:
+    shared = [share_of(found, 4).memory for found in (CPU, MPS, AMPERE)]
+    assert CPU.memory and MPS.memory and shared == [CPU.memory // 4, MPS.memory // 4, AMPERE.memory]
+    assert share_of(Machine("cpu", "unknown", 1, None, bf16=False), 4).memory is None
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
