@@ -58,7 +58,7 @@ def _forked(folder: Path, words: tuple[str, ...]) -> Done:
     forker, began = _forker(os.getpid()), time.perf_counter()
     assert forker.stdin and forker.stdout
     with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
-        request = {"folder": str(folder), "words": words, "out": out.name, "err": err.name}
+        request = {"folder": str(folder.absolute()), "words": words, "out": out.name, "err": err.name}
         print(json.dumps(request), file=forker.stdin, flush=True)
         if not select.select([forker.stdout], [], [], PATIENCE)[0]:
             forker.kill()

@@ -165,8 +165,7 @@ def test_one_folder_is_one_runs(folder: Path) -> None:
     running = subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         assert running.stderr is not None
-        while not running.stderr.readline().startswith("iter "):
-            pass
+        assert any(line.startswith("iter ") for line in running.stderr)  # until then
         second = gptmill(folder, "train", *SMALL, "--out_dir=held", "--resume")
         assert second.code == 75 and str(running.pid) in second.err
     finally:
