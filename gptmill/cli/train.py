@@ -89,7 +89,7 @@ def carry_out(
     check_resumable(resolved)
     config, place = resolved.config, find_place()
     require_trackers(resolved)
-    machine, data = share_of(usable_machine(resolved), place.world_size), ready_data(config)
+    machine, data = share_of(usable_machine(resolved), place.local_world_size), ready_data(config)
     plan = make_plan(
         config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
     )

@@ -24,6 +24,7 @@ class Place:
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1  # processes on this machine
 
 
 def find_place() -> Place:
@@ -33,9 +34,10 @@ def find_place() -> Place:
         UserError: they are no numbers, or tell of several processes and not where those meet.
     """
     try:
-        place = Place(
-            *(int(os.environ.get(name, start)) for name, start in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
+        rank, local_rank, world_size = (
+            int(os.environ.get(name, start)) for name, start in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
         )
+        place = Place(rank, local_rank, world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
     except ValueError as error:
         raise UserError(f"RANK, LOCAL_RANK, WORLD_SIZE: {error}; torchrun sets them, else leave them unset") from None
     if place.world_size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
