@@ -25,7 +25,6 @@ from gptmill.supervise.watch import LOOK, Watch
 from gptmill.track.jsonl import note
 
 TRAINS = ("train", "train-lm")
-ALONE = ("--explain", "--help", "-h")  # asks for words, not for processes
 
 
 def launch(
@@ -58,7 +57,7 @@ def launch(
     for name, number in (("gpus", gpus), ("nodes", nodes), ("hours", hours), ("hang_after", hang_after)):
         if number is not None and number <= 0:
             raise UserError(f"--{name}={number}: must be more than 0")
-    if any(word in ALONE for word in words):
+    if "--explain" in words:
         return int(app([command, *words], result_action="return_value") or 0)
     resolved = _check(command, words)
     if on == "slurm":
