@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from gptmill.supervise.watch import LOOK, Watch
 from gptmill.track.jsonl import note
 
 TRAINS = ("train", "train-lm")
-ALONE = ("--explain", "--help", "-h")  # asks for words, not for processes
 
 
 def launch(
@@ -58,14 +58,18 @@ def launch(
     for name, number in (("gpus", gpus), ("nodes", nodes), ("hours", hours), ("hang_after", hang_after)):
         if number is not None and number <= 0:
             raise UserError(f"--{name}={number}: must be more than 0")
-    if any(word in ALONE for word in words):
+    if "--explain" in words:
         return int(app([command, *words], result_action="return_value") or 0)
     resolved = _check(command, words)
     if on == "slurm":
+        if any(_is_overwrite(word) for word in words):
+            raise UserError("--overwrite: would meet the job's own run when it is queued again; choose another out_dir")
         print(job_file(command, words, gpus=gpus or 1, nodes=nodes, hours=hours), end="")
         return 0
     if nodes != 1:
         raise UserError(f"--nodes={nodes}: only with --on=slurm; without Slurm, start torchrun on each node")
+    if not hasattr(os, "waitid"):
+        raise UserError("gptmill launch: needs Linux, or Python 3.13 on a Mac; start the processes with torchrun")
     here = len(find_gpus())
     if gpus and here and gpus > here and resolved.config.device != "cpu":
         raise UserError(f"--gpus={gpus}: this machine has {here}; try --gpus={here}, or --device=cpu")
@@ -156,7 +160,7 @@ class Supervisor:
         """The command line of the first attempt, or the one that goes on with its run."""
         if self._run_dir is None:
             return self._words
-        again = [word for word in self._words if word != "--overwrite"]
+        again = [word for word in self._words if not _is_overwrite(word)]
         return [*again, "--resume", f"--out_dir={self._run_dir}"]
 
     def _keep_stacks(self, folder: Path, failure: Failure) -> None:
@@ -168,7 +172,8 @@ class Supervisor:
             file = stack_file(folder, rank)
             stacks = file.read_text() if file.exists() else ""
             parts.append(f"rank {rank}\n{stacks or 'no stacks: the process did not answer'}\n")
-        (self._run_dir / _stacks(failure)).write_text("\n".join(parts))
+        with contextlib.suppress(OSError):  # a full disk does not keep the run from going on
+            (self._run_dir / _stacks(failure)).write_text("\n".join(parts))
 
     def _where(self, failure: Failure) -> str:
         if not failure.hung or self._run_dir is None:
@@ -186,7 +191,12 @@ class Supervisor:
             sequences=failure.sequences,
             action="restart" if restart else "stop",
         )
-        note(self._run_dir, event)
+        with contextlib.suppress(OSError):
+            note(self._run_dir, event)
+
+
+def _is_overwrite(word: str) -> bool:
+    return word.partition("=")[0] == "--overwrite"
 
 
 def _stacks(failure: Failure) -> str:

@@ -24,8 +24,8 @@ Look = Callable[[dict[int, int]], None]  # told the processes' ids by rank
 class LoopbackRendezvous(StaticTCPRendezvous):
     """One node, whose store listens on the loopback device only.
 
-    A TCPStore listens on all interfaces, whatever address it is given (pytorch issue 173909), so it gets a socket that is
-    bound already; and so does ``torchrun --standalone``, twice.
+    A TCPStore listens on all interfaces, whatever address it is given (pytorch issue 173909), unless it is handed a socket
+    that is bound already.
     """
 
     def __init__(self, run_id: str) -> None:

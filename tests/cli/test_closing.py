@@ -28,6 +28,13 @@ def test_no_line_of_a_run_that_took_days_is_wider_than_80_columns(tmp_path: Path
     assert 99 <= sum(map(int, re.findall(r"(\d+)%", shares))) <= 101
 
 
+def test_what_lost_processes_cost_is_named_beside_what_was_gained(tmp_path: Path) -> None:
+    split = {**LONG["time_split"], "restart": 86400 * 15 * 0.2}  # type: ignore[dict-item]
+    said = closing({**LONG, "run_dir": "out", "goodput": 0.58, "time_split": split})
+    assert "58% of 15 d 10 h wall time trained" in said and "restart 19%" in said
+    assert "restart" not in closing({**LONG, "run_dir": "out"})
+
+
 def test_a_stopped_run_names_its_folder_its_page_and_a_command_that_goes_on_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "a run's"
     folder.mkdir()

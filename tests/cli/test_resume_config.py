@@ -85,6 +85,10 @@ def test_values_come_back_with_the_place_that_first_set_them_however_often_a_run
         "max_iters": {"origin": "--max_iters", "value": 14},
         "init_from": {"origin": "--resume", "value": "resume"},
     }
+    diary = [json.loads(line) for line in (half / "half" / "metrics.jsonl").open()]
+    told = [(event["iter"], event["changes"]) for event in diary if event["event"] == "plan_changed"]
+    assert [(iter, changes["max_iters"]) for iter, changes in told] == [(10, [10, 12]), (12, [12, 14])]
+    assert all(set(changes) <= {"max_iters", "total_tokens", "epochs"} for _, changes in told), told
     rows = explained(gptmill(half, "train", "--resume", "--out_dir=half", "--explain"))
     assert rows["n_embd"] == ["16", "run", "half:", "--n_embd"] and rows["beta1"] == ["0.9", "default"]
 
