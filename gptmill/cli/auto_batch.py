@@ -22,7 +22,7 @@ from gptmill.plan.types import Plan
 from gptmill.units import size
 
 TRIALS = 8
-HOST_ROOM = 0.95  # of the target, on a CPU: a run's process holds a few percent more than a trial (docs/log.md)
+HOST_ROOM = 0.98  # of the target, on a CPU: a run's process holds up to two percent more than a trial (docs/log.md)
 
 
 def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
