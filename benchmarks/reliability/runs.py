@@ -62,6 +62,7 @@ class Run:
     Args:
         before: what the process does first, such as to remove a guard.
         cold: start ``python -m gptmill`` instead of forking this process; ``before`` is not for that.
+        logs: beginning of the names of the files that stdout and stderr go to; beside the folder unless given.
     """
 
     folder: Path
@@ -69,12 +70,13 @@ class Run:
     changes: tuple[str, ...] = ()
     before: Callable[[], None] = lambda: None
     cold: bool = False
+    logs: Path | None = None
     argv: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         settings = (*SETTINGS, f"--max_iters={LENGTH}", f"--data_dir={self.data}", f"--out_dir={self.folder}")
         self.argv = ["train", *settings, *self.changes, "--resume", "--json"]
-        self._stdout, self._stderr = (self.folder.with_suffix(f".{name}") for name in ("stdout", "stderr"))
+        self._stdout, self._stderr = ((self.logs or self.folder).with_suffix(f".{name}") for name in ("stdout", "stderr"))
 
     def start(self) -> int:
         """Start the process; returns its pid."""
@@ -93,10 +95,12 @@ class Run:
     def complaint(self) -> str:
         return self._stderr.read_text()[-2000:]
 
-    def copy(self, folder: Path, *changes: str, before: Callable[[], None] = lambda: None) -> Run:
+    def copy(
+        self, folder: Path, *changes: str, before: Callable[[], None] = lambda: None, logs: Path | None = None
+    ) -> Run:
         """The same run in another folder, as far as it came."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Run(folder, self.data, (*self.changes, *changes), before)
+        return Run(folder, self.data, (*self.changes, *changes), before, logs=logs)
 
     def events(self) -> list[dict[str, Any]]:
         """Every whole line of metrics.jsonl."""
