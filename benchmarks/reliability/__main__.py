@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.reliability.machine import NotHere, machine
 from benchmarks.reliability.runs import ROOT, Workshop, preload
 
-PARTS = ("storm", "ranks", "syscalls", "disk", "power", "corruption", "peers", "second", "controls")  # a file each
+PARTS = ("storm", "ranks", "syscalls", "disk", "power", "corruption", "peers", "second", "diverging", "controls")  # a file each
 
 
 def main() -> int:

@@ -76,7 +76,7 @@ class Run:
     def __post_init__(self) -> None:
         settings = (*SETTINGS, f"--max_iters={LENGTH}", f"--data_dir={self.data}", f"--out_dir={self.folder}")
         self.argv = ["train", *settings, *self.changes, "--resume", "--json"]
-        self._stdout, self._stderr = ((self.logs or self.folder).with_suffix(f".{name}") for name in ("stdout", "stderr"))
+        self.stdout, self.stderr = ((self.logs or self.folder).with_suffix(f".{name}") for name in ("stdout", "stderr"))
 
     def start(self) -> int:
         """Start the process; returns its pid."""
@@ -90,10 +90,12 @@ class Run:
         return self.printed()
 
     def printed(self) -> dict[str, Any]:
-        return json.loads(self._stdout.read_text())
+        """The result; a process that is started again after the run was complete prints it again."""
+        result: dict[str, Any] = json.loads(self.stdout.read_text().splitlines()[-1])
+        return result
 
     def complaint(self) -> str:
-        return self._stderr.read_text()[-2000:]
+        return self.stderr.read_text()[-2000:]
 
     def copy(
         self, folder: Path, *changes: str, before: Callable[[], None] = lambda: None, logs: Path | None = None
@@ -128,7 +130,7 @@ class Run:
         return [before.last - after.resumed for before, after in itertools.pairwise(self.starts())]
 
     def _train(self) -> None:
-        for path, stream in ((self._stdout, 1), (self._stderr, 2)):
+        for path, stream in ((self.stdout, 1), (self.stderr, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), stream)
         if self.cold:
             os.chdir(ROOT)
