@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.damage import BYTES, edit
-from benchmarks.reliability.judged import newest_good
+from benchmarks.reliability.judged import newest, verified
 from benchmarks.reliability.runs import Run, Workshop
 
 STEPS = (5, 10, 15)  # saved; the run ends at 20
@@ -44,7 +44,7 @@ def damaged_runs(shop: Workshop, before: Callable[[], None] = lambda: None) -> d
         for number in range(n):
             run = base.copy(shop.folder / "run", longer, before=before)
             left = damage([run.folder / "checkpoints" / f"step_{step:08d}" for step in STEPS], shop.rng)
-            found += (told := newest_good(run.folder)) == left
+            found += (told := newest(verified(run.folder))) == left
             if told != left:
                 failures.append(f"{kind} {number}: the newest good checkpoint is {left}, not {told}")
             if number % RESUMED == 0:

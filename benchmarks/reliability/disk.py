@@ -11,7 +11,6 @@ and the message must name the path and, of a full disk, what is free.
 from __future__ import annotations
 
 import errno
-import re
 import resource
 import shutil
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from benchmarks.reliability.judged import lost
 from benchmarks.reliability.machine import NotHere, require_root, shell
 from benchmarks.reliability.runs import Run, Workshop, wait
-from benchmarks.reliability.syscalls import BASE, shown, where
+from benchmarks.reliability.syscalls import BASE, on_checkpoints, shown, where
 from benchmarks.reliability.tracer import Touch, follow
 
 LONGER = "--max_iters=20"
@@ -49,9 +48,7 @@ def first_save(shop: Workshop, base: Run) -> list[Touch]:
     assert code == 0, run.complaint()
     shutil.rmtree(run.folder)
     begins, ends = (next(t.number for t in touches if f"step_000000{step}" in t.path) for step in (15, 20))
-    return [
-        touch for touch in touches[begins:ends] if touch.changes and re.match(r"checkpoints\b|\.?best\b", where(touch))
-    ]
+    return [touch for touch in touches[begins:ends] if touch.changes and on_checkpoints(touch)]
 
 
 def failing_calls(shop: Workshop, base: Run, expected: str, calls: list[Touch], *, lasting: bool) -> dict[str, Any]:
@@ -123,10 +120,10 @@ def full_tmpfs(shop: Workshop, base: Run, expected: str) -> dict[str, Any]:
     for number in range(n):
         place = shop.folder / f"tmpfs-{number}"
         place.mkdir()
-        size = needed + 200_000 + number * 900_000 // n
+        size = needed + 450_000 + number * 700_000 // n  # from room for what comes before the save to room for it too
         shell("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place)
         try:
-            run = base.copy(place / "run", LONGER, logs=shop.folder / "run")
+            run = base.copy(place / "run", LONGER, "--force", logs=shop.folder / "run")  # else refused before it starts
             code = wait(run.start())
             went_on += run.starts()[-1].last == 20 or "training goes on" in run.complaint()
             refused += "not saved" in run.complaint() or "disk is full" in run.complaint()
@@ -142,12 +139,12 @@ def full_tmpfs(shop: Workshop, base: Run, expected: str) -> dict[str, Any]:
 
 def limited_files(shop: Workshop, base: Run, expected: str) -> dict[str, Any]:
     """Limits on the size of a file, below that of the largest that a checkpoint has."""
-    largest = max(path.stat().st_size for path in (base.folder / "checkpoints").rglob("*"))
+    largest = max(path.stat().st_size for path in base.folder.glob("checkpoints/*/*"))
     failures: list[str] = []
     refused = 0
     n = shop.count(SIZES)
     for number in range(n):
-        limit = 30_000 + number * (largest - 30_000) // n
+        limit = 60_000 + number * (largest - 60_000) // n  # what comes before the save fits
         run = base.copy(shop.folder / "run", LONGER)
         run.before = lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # type: ignore[misc]
         code = wait(run.start())

@@ -22,9 +22,9 @@ def verified(folder: Path) -> dict[str, list[str]]:
     return {Path(row["checkpoint"]).name: row["problems"] for row in rows}
 
 
-def newest_good(folder: Path) -> int:
-    """The step of the newest checkpoint that verifies; 0 when there is none."""
-    return max((int(name.removeprefix("step_")) for name, found in verified(folder).items() if not found), default=0)
+def newest(checkpoints: dict[str, list[str]]) -> int:
+    """The step of the newest one without a problem; 0 when there is none."""
+    return max((int(name.removeprefix("step_")) for name, problems in checkpoints.items() if not problems), default=0)
 
 
 def lost(run: Run, expected: str, committed: int | None = None) -> list[str]:
@@ -39,9 +39,10 @@ def lost(run: Run, expected: str, committed: int | None = None) -> list[str]:
     """
     found: list[str] = []
     promised = max(run.committed(), committed or 0)
-    for name, problems in verified(run.folder).items():
+    checkpoints = verified(run.folder)
+    for name, problems in checkpoints.items():
         found += [f"{name} is half there: {problem}" for problem in problems]
-    if (step := newest_good(run.folder)) < promised:
+    if (step := newest(checkpoints)) < promised:
         found.append(f"step {promised} was saved, and the newest good checkpoint is {step}")
     n_starts = len(run.starts())
     try:

@@ -25,6 +25,7 @@ def machine() -> dict[str, Any]:
         "cpu": cpu,
         "cores": os.cpu_count(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "load": round(os.getloadavg()[2], 1),  # over 15 minutes: what else computes here moves every figure in seconds
         "threads": int(os.environ["OMP_NUM_THREADS"]),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -11,6 +11,7 @@ import os
 import signal
 import statistics
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +27,15 @@ def trial(shop: Workshop) -> dict[str, Any]:
     return {"good": warm["good"] and cold["good"], "weights_sha256": expected, "warm": warm, "cold": cold}
 
 
-def storm(shop: Workshop, n_kills: int, expected: str, *, cold: bool) -> dict[str, Any]:
+def storm_of(shop: Workshop, n_kills: int, before: Callable[[], None]) -> dict[str, Any]:
+    """A short one, of processes that do something first, such as to remove a guard."""
+    expected = Run(shop.folder / "undisturbed", shop.data).complete()["weights_sha256"]
+    return storm(shop, n_kills, expected, cold=False, before=before)
+
+
+def storm(
+    shop: Workshop, n_kills: int, expected: str, *, cold: bool, before: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Kill runs at random moments until ``n_kills`` processes died, completing every run that was begun."""
     kind = "cold" if cold else "warm"
     began = time.monotonic()
@@ -38,7 +47,7 @@ def storm(shop: Workshop, n_kills: int, expected: str, *, cold: bool) -> dict[st
     failures = [] if undisturbed == expected else [f"an undisturbed {kind} run has the weights {undisturbed}"]
     while kills < n_kills:
         runs += 1
-        run = Run(shop.folder / f"{kind}-{runs}", shop.data, cold=cold)
+        run = Run(shop.folder / f"{kind}-{runs}", shop.data, before=before, cold=cold)
         started: list[float] = []
         while True:
             started.append(time.time())

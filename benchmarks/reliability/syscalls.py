@@ -1,9 +1,9 @@
-"""SIGKILL at every system call that a run makes on its folder, from opening it until it is complete.
+"""SIGKILL at every system call that a run makes on its checkpoints, and at every one that changes another of its files.
 
 The run has checkpoints at steps 5 and 10, continues to step 15, saves there, moves ``best``, retires the oldest and
 writes its report: every instant of that is tried, and each must leave a verified checkpoint no older than the last
-that was said to be saved, nothing half there, and the same command must end with the undisturbed weights. Of the calls on
-``source/``, a copy of the code that is made a thousand small calls long, one in ten.
+that was said to be saved, nothing half there, and the same command must end with the undisturbed weights. Of the calls that
+copy the code to ``source/``, several hundred, one in ten.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def kill_everywhere(shop: Workshop, before: Callable[[], None] = lambda: None) -
         shutil.rmtree(run.folder)
     as_recorded = sum(shown(touch) == shown(calls[touch.number]) for touch in killed)
     kinds = Counter(touch.call for touch in killed)
-    in_checkpoints = sum(bool(re.match(r"(checkpoints|best)\b|\.best", where(touch))) for touch in killed)
+    in_checkpoints = sum(map(on_checkpoints, killed))
     print(
         f"  {len(killed)} calls on the run folder, {in_checkpoints} of them on checkpoints and best; killed at each: "
         f"{len(failures)} lost anything",
@@ -75,13 +75,14 @@ def kill_everywhere(shop: Workshop, before: Callable[[], None] = lambda: None) -
 
 def chosen(calls: list[Touch], share: float) -> list[int]:
     """The numbers of the calls to be killed at."""
-    numbers = [touch.number for touch in calls if not of_source(touch)]
-    numbers += [touch.number for touch in calls if of_source(touch)][::10]
-    return sorted(numbers)[:: round(1 / share)]
+    changes = [touch.number for touch in calls if touch.changes and not on_checkpoints(touch)]
+    copies = [number for number in changes if re.match(r"\.?source\b", where(calls[number]))]
+    others = {touch.number for touch in calls if on_checkpoints(touch)} | set(changes) - set(copies)
+    return sorted([*others, *copies[::10]])[:: round(1 / share)]
 
 
-def of_source(touch: Touch) -> bool:
-    return re.match(r"\.?source\b", where(touch)) is not None
+def on_checkpoints(touch: Touch) -> bool:
+    return re.match(r"checkpoints\b|\.?best\b", where(touch)) is not None
 
 
 def where(touch: Touch) -> str:
