@@ -20,13 +20,26 @@ from pathlib import Path
 from benchmarks.reliability.machine import NotHere, machine
 from benchmarks.reliability.runs import ROOT, Workshop, preload
 
-PARTS = ("storm", "ranks", "syscalls", "disk", "power", "corruption", "peers", "second", "diverging", "controls")  # a file each
+PARTS = (
+    "storm",
+    "ranks",
+    "syscalls",
+    "disk",
+    "power",
+    "corruption",
+    "peers",
+    "second",
+    "diverging",
+    "controls",
+)  # a file each
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="What a run survives.")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), metavar="NAME", help=", ".join(PARTS))
-    parser.add_argument("--share", type=float, default=1.0, help="of the trials; figures are kept from all of them only")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the trials; figures are kept from all of them only"
+    )
     parser.add_argument("--seed", type=int, default=20, help="decides the moments and the bits")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "reliability.json")
     asked = parser.parse_args()

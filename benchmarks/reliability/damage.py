@@ -43,9 +43,7 @@ def edit(data: bytes, rng: random.Random) -> bytes:
 def leaves(value: Any) -> list[tuple[Any, Any]]:
     """Every value of a JSON document that is no list or object, as (what holds it, its key or index)."""
     items = list(value.items() if isinstance(value, dict) else enumerate(value))
-    return [
-        leaf for key, held in items for leaf in (leaves(held) if isinstance(held, dict | list) else [(value, key)])
-    ]
+    return [leaf for key, held in items for leaf in (leaves(held) if isinstance(held, dict | list) else [(value, key)])]
 
 
 def other(value: Any, rng: random.Random) -> Any:

@@ -44,7 +44,7 @@ def trial(shop: Workshop) -> dict[str, Any]:
 def first_save(shop: Workshop, base: Run) -> list[Touch]:
     """The calls that change the disk in the save at step 15, what is moved and retired after it included."""
     run = base.copy(shop.folder / "run", LONGER)
-    code, touches = follow(run._train, run.folder)
+    code, touches = follow(run.train, run.folder)
     assert code == 0, run.complaint()
     shutil.rmtree(run.folder)
     begins, ends = (next(t.number for t in touches if f"step_000000{step}" in t.path) for step in (15, 20))
@@ -70,7 +70,7 @@ def failing_calls(shop: Workshop, base: Run, expected: str, calls: list[Touch], 
                 spared = error != errno.EIO and touch.call in FREEING
                 return error if later and not spared and where(touch).startswith("checkpoints") else None
 
-            code, _ = follow(run._train, run.folder, judge)
+            code, _ = follow(run.train, run.folder, judge)
             name = f"{errno.errorcode[error]} at {shown(call)}"
             told += names_it(run, error)
             went_on += run.starts()[-1].last == 20

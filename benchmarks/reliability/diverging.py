@@ -27,7 +27,9 @@ def diverging_runs(shop: Workshop, n: int, before: Callable[[], None] = lambda: 
     """
     stopped, poisoned = 0, 0
     for number in range(n):
-        exponent = (3, 12, 21, 30, 38)[number % 5]  # from a model that breaks by and by to weights that overflow at once
+        exponent = (3, 12, 21, 30, 38)[
+            number % 5
+        ]  # from a model that breaks by and by to weights that overflow at once
         rate = (f"--learning_rate=1e{exponent}", f"--warmup_iters={number}", f"--seed={number}")
         changes = (*rate, "--min_lr=0", "--grad_clip=0", "--snapshot_interval=1")
         run = Run(shop.folder / f"run-{number}", shop.data, changes, before)

@@ -140,9 +140,9 @@ def child_of(parent: int, rank: int) -> int | None:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state, above = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            if int(above) == parent and state != "Z":
-                if f"\0RANK={rank}\0" in "\0" + (folder / "environ").read_text():
-                    return int(folder.name)
+            mine = int(above) == parent and state != "Z"
+            if mine and f"\0RANK={rank}\0" in "\0" + (folder / "environ").read_text():
+                return int(folder.name)
         except OSError:
             continue
     return None

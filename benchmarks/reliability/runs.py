@@ -80,7 +80,7 @@ class Run:
 
     def start(self) -> int:
         """Start the process; returns its pid."""
-        return fork(self._train)
+        return fork(self.train)
 
     def complete(self) -> dict[str, Any]:
         """Let it run to its end undisturbed; returns what it printed."""
@@ -100,8 +100,8 @@ class Run:
     def copy(
         self, folder: Path, *changes: str, before: Callable[[], None] = lambda: None, logs: Path | None = None
     ) -> Run:
-        """The same run in another folder, as far as it came."""
-        shutil.copytree(self.folder, folder, symlinks=True)
+        """The same run in another folder, as far as it came; its report, several megabytes, is made again at the end."""
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("report.html"))
         return Run(folder, self.data, (*self.changes, *changes), before, logs=logs)
 
     def events(self) -> list[dict[str, Any]]:
@@ -129,7 +129,8 @@ class Run:
         """Steps that were taken again after each time it was disturbed."""
         return [before.last - after.resumed for before, after in itertools.pairwise(self.starts())]
 
-    def _train(self) -> None:
+    def train(self) -> None:
+        """Carry the command out in this process, which ends with it."""
         for path, stream in ((self.stdout, 1), (self.stderr, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), stream)
         if self.cold:
@@ -177,7 +178,7 @@ def preload(folder: Path) -> None:
 
     def probe() -> None:
         try:
-            Run(folder / "probe", folder / "data", ("--max_iters=2",))._train()
+            Run(folder / "probe", folder / "data", ("--max_iters=2",)).train()
         finally:
             listed.write_text("\n".join(name for name in sys.modules if name.startswith(("gptmill", "torch._dynamo"))))
 

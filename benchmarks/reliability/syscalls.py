@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.reliability.judged import lost
 from benchmarks.reliability.runs import Run, Workshop
-from benchmarks.reliability.tracer import KILL, Touch, follow
+from benchmarks.reliability.tracer import KILL, Judge, Touch, follow
 
 BEFORE, AFTER = 10, 15  # steps: where the run is taken up, and where it ends
 BASE = ("--keep_last_n_snapshots=2", f"--eval_interval={BEFORE // 2}", f"--max_iters={BEFORE}")
@@ -39,7 +39,7 @@ def kill_everywhere(shop: Workshop, before: Callable[[], None] = lambda: None) -
     undisturbed = base.copy(shop.folder / "undisturbed", longer)
     expected = undisturbed.complete()["weights_sha256"]
     recorded = base.copy(shop.folder / "run", longer, before=before)
-    code, calls = follow(recorded._train, recorded.folder)
+    code, calls = follow(recorded.train, recorded.folder)
     assert code == 0, recorded.complaint()
     shutil.rmtree(recorded.folder)
     instants = chosen(calls, shop.share)
@@ -47,7 +47,7 @@ def kill_everywhere(shop: Workshop, before: Callable[[], None] = lambda: None) -
     failures: list[str] = []
     for instant in instants:
         run = base.copy(shop.folder / "run", longer, before=before)
-        _, made = follow(run._train, run.folder, lambda touch: KILL if touch.number == instant else None)
+        _, made = follow(run.train, run.folder, kill_at(instant))
         run.before = lambda: None
         killed += made[instant : instant + 1]
         failures += [f"killed at {shown(made[-1])}: {problem}" for problem in lost(run, expected)[:1]]
@@ -71,6 +71,10 @@ def kill_everywhere(shop: Workshop, before: Callable[[], None] = lambda: None) -
         "kinds": dict(kinds.most_common()),
         "failures": failures[:20],
     }
+
+
+def kill_at(number: int) -> Judge:
+    return lambda touch: KILL if touch.number == number else None
 
 
 def chosen(calls: list[Touch], share: float) -> list[int]:

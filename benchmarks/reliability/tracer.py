@@ -133,7 +133,9 @@ def _call(tid: int, number: int, arguments: list[int]) -> tuple[str, str] | None
             folder = "cwd" if descriptor == AT_FDCWD else f"fd/{descriptor}"
             if not path.startswith("/"):
                 path = os.path.join(os.readlink(f"/proc/{tid}/{folder}"), path).rstrip("/")
-            creating = name == "open" and arguments[1] & os.O_CREAT or name == "openat" and arguments[2] & os.O_CREAT
+            creating = (name == "open" and arguments[1] & os.O_CREAT) or (
+                name == "openat" and arguments[2] & os.O_CREAT
+            )
             return "creating open" if creating else name, path
     except OSError:  # a descriptor that is not open, a path that is not mapped: the call will fail by itself
         pass
