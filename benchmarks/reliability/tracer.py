@@ -82,21 +82,21 @@ def follow(work: Callable[[], None], below: Path, judge: Judge = lambda _: None)
         _ptrace(SYSCALL, pid, 0, 0)
     touches: list[Touch] = []
     failing: dict[int, int] = {}  # thread -> the errno its call is to return
-    code = 0
-    while True:
-        try:
-            tid, status = os.waitpid(-1, WALL)
-        except ChildProcessError:
-            return code, touches
+    code, followed = 0, {pid}
+    while followed:
+        tid, status = os.waitpid(-1, WALL)
         if not os.WIFSTOPPED(status):
             code = os.waitstatus_to_exitcode(status) if tid == pid else code
+            followed.discard(tid)
             continue
+        followed.add(tid)
         stopped_by, deliver = os.WSTOPSIG(status), 0
         if stopped_by == signal.SIGTRAP | 0x80:
             _at_call(pid, tid, below, judge, touches, failing)
         elif status >> 16 == 0 and stopped_by not in (signal.SIGSTOP, signal.SIGTRAP):  # not of our own making
             deliver = stopped_by
         _ptrace(SYSCALL, tid, 0, deliver)
+    return code, touches
 
 
 def _at_call(pid: int, tid: int, below: Path, judge: Judge, touches: list[Touch], failing: dict[int, int]) -> None:
