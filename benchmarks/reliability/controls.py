@@ -17,13 +17,13 @@ from benchmarks.reliability.syscalls import kill_everywhere
 
 Trial = Callable[[Workshop, Guard], dict[str, Any]]
 CATCHES: dict[str, tuple[str, Trial]] = {  # guard: the part that must fail without it, and a short form of it
-    "fsync": ("power", lambda shop, without: cut_power(shop, 10, without)),
-    "fsync of the folder": ("power", lambda shop, without: cut_power(shop, 10, without)),
-    "rename": ("syscalls", lambda shop, without: kill_everywhere(part_of(shop, 0.1), without)),
-    "SHA-256": ("corruption", lambda shop, without: damaged_runs(part_of(shop, 0.02), without)),
-    "lock on the run folder": ("second", lambda shop, without: second_processes(shop, 5, without)),
+    "fsync": ("power", lambda shop, without: cut_power(shop, 6, without)),
+    "fsync of the folder": ("power", lambda shop, without: cut_power(shop, 6, without)),
+    "rename": ("syscalls", lambda shop, without: kill_everywhere(part_of(shop, 0.06), without)),
+    "SHA-256": ("corruption", lambda shop, without: damaged_runs(part_of(shop, 0.01), without)),
+    "lock on the run folder": ("second", lambda shop, without: second_processes(shop, 3, without)),
     "finite check": ("diverging", lambda shop, without: diverging_runs(shop, 5, without)),
-    "step-keyed order": ("storm", lambda shop, without: storm_of(shop, 5, without)),
+    "step-keyed order": ("storm", lambda shop, without: storm_of(shop, 4, without)),
 }
 
 

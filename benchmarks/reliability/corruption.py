@@ -31,12 +31,12 @@ def damaged_runs(shop: Workshop, before: Callable[[], None] = lambda: None) -> d
     """Every kind of damage as often as asked.
 
     Args:
-        before: what the processes that save and resume do first, such as to remove a guard.
+        before: what the processes that save, verify and resume do first, such as to remove a guard.
     """
     base = Run(shop.folder / "base", shop.data, BASE, before)
     base.complete()
     longer = "--max_iters=20"
-    expected = base.copy(shop.folder / "undisturbed", longer).complete()["weights_sha256"]
+    expected = base.copy(shop.folder / "undisturbed", longer, before=before).complete()["weights_sha256"]
     failures: list[str] = []
     kinds: dict[str, dict[str, int]] = {}
     for kind, (damage, often) in damages().items():
@@ -44,7 +44,7 @@ def damaged_runs(shop: Workshop, before: Callable[[], None] = lambda: None) -> d
         for number in range(n):
             run = base.copy(shop.folder / "run", longer, before=before)
             left = damage([run.folder / "checkpoints" / f"step_{step:08d}" for step in STEPS], shop.rng)
-            found += (told := newest(verified(run.folder))) == left
+            found += (told := newest(verified(run.folder, before))) == left
             if told != left:
                 failures.append(f"{kind} {number}: the newest good checkpoint is {left}, not {told}")
             if number % RESUMED == 0:

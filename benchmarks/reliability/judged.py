@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability.runs import Run
+from benchmarks.reliability.runs import Run, fork, wait
 
 
-def verified(folder: Path) -> dict[str, list[str]]:
-    """What ``gptmill verify`` says of each checkpoint: its folder's name -> problems; of no folder, nothing."""
-    from gptmill.cli.main import main
+def verified(folder: Path, before: Callable[[], None] = lambda: None) -> dict[str, list[str]]:
+    """What ``gptmill verify`` says of each checkpoint: its folder's name -> problems; of no folder, nothing.
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
-        main(["verify", "--run", str(folder), "--json"])
-    rows: list[dict[str, Any]] = json.loads(said.getvalue() or '{"checkpoints": []}')["checkpoints"]
+    Args:
+        before: what the process that verifies does first, such as to remove a guard.
+    """
+    with tempfile.TemporaryFile() as said, open(os.devnull, "w") as nowhere:
+
+        def work() -> None:
+            os.dup2(said.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            before()
+            from gptmill.cli.main import main
+
+            main(["verify", "--run", str(folder), "--json"])
+
+        wait(fork(work))
+        said.seek(0)
+        rows: list[dict[str, Any]] = json.loads(said.read() or b'{"checkpoints": []}')["checkpoints"]
     return {Path(row["checkpoint"]).name: row["problems"] for row in rows}
 
 

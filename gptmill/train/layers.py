@@ -12,7 +12,7 @@ from torch import Tensor, distributed, nn
 
 from gptmill.plan.types import Plan
 from gptmill.train.health import layer_norms
-from gptmill.train.sharing import here, is_split, norms_of, over_all
+from gptmill.train.sharing import here, is_split, over_all
 
 NEAR_PEAK = 0.1  # of learning_rate: below it, in warmup or at the end of a decay, a large weight may round to itself
 
