@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.reliability.runs import Run, Workshop, wait
 
 RUNS = 20
+EXPONENTS = (3, 12, 21, 30, 38)  # from a model that breaks by and by to weights that overflow at once
 
 
 def trial(shop: Workshop) -> dict[str, Any]:
@@ -27,10 +28,9 @@ def diverging_runs(shop: Workshop, n: int, before: Callable[[], None] = lambda: 
     """
     stopped, poisoned = 0, 0
     for number in range(n):
-        exponent = (3, 12, 21, 30, 38)[
-            number % 5
-        ]  # from a model that breaks by and by to weights that overflow at once
-        rate = (f"--learning_rate=1e{exponent}", f"--warmup_iters={number}", f"--seed={number}")
+        exponent = EXPONENTS[number % len(EXPONENTS)]
+        warmup = 0 if exponent == 38 else number  # the first update is to be the one
+        rate = (f"--learning_rate=1e{exponent}", f"--warmup_iters={warmup}", f"--seed={number}")
         changes = (*rate, "--min_lr=0", "--grad_clip=0", "--snapshot_interval=1")
         run = Run(shop.folder / f"run-{number}", shop.data, changes, before)
         stopped += wait(run.start()) == 1 and "caught before the update" in run.complaint()
