@@ -24,6 +24,7 @@ PARTS = (
     "storm",
     "ranks",
     "syscalls",
+    "behind",
     "disk",
     "power",
     "corruption",
@@ -31,7 +32,7 @@ PARTS = (
     "second",
     "diverging",
     "controls",
-)  # a file each
+)
 
 
 def main() -> int:

@@ -49,6 +49,14 @@ def sentences(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
             f"SIGKILL at {calls['calls']} system calls in turn, {calls['calls_on_checkpoints']} of them on checkpoints",
             f"{lost(calls)}; every checkpoint that has its name was whole",
         )
+    if behind := found.get("behind"):
+        calls, storm = behind["calls"], behind["storm"]
+        said["behind"] = (
+            f"checkpoints written while training goes on: SIGKILL at {calls['calls']} of their calls, {storm['kills']} at "
+            "random",
+            f"{lost(calls)}; {equal(storm)} runs ended with the undisturbed weights, bit for bit; at most "
+            f"{storm['steps_redone_most']} steps redone",
+        )
     if disk := found.get("disk"):
         once, lasting = disk["once"], disk["from_then_on"]
         said["disk"] = (
