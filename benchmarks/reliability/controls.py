@@ -30,7 +30,7 @@ CATCHES: dict[str, tuple[str, Trial]] = {  # guard: the part that must fail with
 def trial(shop: Workshop) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for guard, (part, short) in CATCHES.items():
-        outcomes = []
+        outcomes: list[bool] = []
         for without in (lambda: None, GUARDS[guard]):
             (folder := shop.folder / f"{len(rows)}-{len(outcomes)}").mkdir()
             outcomes.append(short(dataclasses.replace(shop, folder=folder), without)["good"])

@@ -19,7 +19,7 @@ from typing import Any
 
 
 def no_fsync() -> None:
-    os.fsync = os.fdatasync = lambda fd: None  # type: ignore[assignment]
+    os.fsync = os.fdatasync = lambda fd: None
 
 
 def no_folder_fsync() -> None:
@@ -65,7 +65,7 @@ def no_hash() -> None:
 
 
 def no_lock() -> None:
-    fcntl.flock = fcntl.lockf = lambda *_: None  # type: ignore[assignment]
+    fcntl.flock = fcntl.lockf = lambda *_: None
 
 
 def no_finite_check() -> None:

@@ -95,7 +95,7 @@ class Ranks:
 
     def __init__(self, shop: Workshop, name: str, restarts: int) -> None:
         self.run = Run(shop.folder / name, shop.data, SETTINGS)
-        torchrun = [Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc_per_node=2"]
+        torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc_per_node=2"]
         with open(self.run.stdout, "w") as out, open(self.run.stderr, "w") as err:
             self.process = subprocess.Popen(
                 [*torchrun, f"--max-restarts={restarts}", "-m", "gptmill", *self.run.argv],
