@@ -58,9 +58,9 @@ check: .venv/dev  ## formatting, lint, types, the import rule, and every command
 wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty folder
 	$(BIN)/python benchmarks/wheel_check.py
 
-reliability: .venv/dev  ## kill storms and bit flips through the real command; figures go to benchmarks/results
-	$(BIN)/python -m benchmarks.reliability
-	$(BIN)/python -m benchmarks.supervision
+reliability: .venv/dev  ## kills, full disks, power cuts, damaged files: make reliability PART="storm disk" SHARE=0.1
+	$(BIN)/python -m benchmarks.reliability $(if $(PART),--part $(PART)) $(if $(SHARE),--share $(SHARE))
+	$(if $(PART),,$(BIN)/python -m benchmarks.supervision)
 
 bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
 	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"

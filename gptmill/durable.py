@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,27 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 def create(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write a new file, readable by its owner only, and wait until the disk has it."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
+    with _named(path, fd):
         write_all(fd, data)
         if sync:
             os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def sync_folder(path: Path) -> None:
     """Wait until the disk knows which names this folder holds; fsync of a file does not promise its name."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with _named(path, fd):
         os.fsync(fd)
+
+
+@contextlib.contextmanager
+def _named(path: Path, fd: int) -> Iterator[None]:
+    """Close the file in the end; an error on the way tells its name, which a descriptor does not know."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(fd)
 

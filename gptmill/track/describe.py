@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gptmill
-from gptmill.durable import canonical_json, replace
+from gptmill.durable import canonical_json, create, replace
 from gptmill.plan.types import Plan
 from gptmill.track.records import without_nan
 
@@ -81,7 +81,7 @@ def _copy_source(fresh: Path) -> None:
         for file in sorted((package / room).rglob("*.py")):
             copy = fresh / file.relative_to(package)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+            create(copy, file.read_bytes(), sync=False)  # unlike a copy's, its error names the place that is full
     commit = git_commit(package)
     if commit:
         (fresh / "git_commit").write_text(commit + "\n")

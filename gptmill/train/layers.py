@@ -12,7 +12,7 @@ from torch import Tensor, distributed, nn
 
 from gptmill.plan.types import Plan
 from gptmill.train.health import layer_norms
-from gptmill.train.sharing import here, is_split, norms_of, over_all
+from gptmill.train.sharing import here, is_split, over_all
 
 NEAR_PEAK = 0.1  # of learning_rate: below it, in warmup or at the end of a decay, a large weight may round to itself
 
@@ -86,8 +86,11 @@ def not_finite(model: nn.Module) -> tuple[str | None, str]:
     is where it began. Where every layer has it, it came out of the loss.
     """
     weights = dict(model.named_parameters())
-    norms = dict(zip(weights, norms_of(weight.detach() for weight in weights.values()).tolist()))
-    if bad := [name for name, norm in norms.items() if not math.isfinite(norm)]:
+    # not their norms: squares overflow long before the weights do
+    finite = torch.stack([here(weight.detach()).isfinite().all() for weight in weights.values()])
+    if is_split(model):
+        over_all(finite := finite.int(), distributed.ReduceOp.MIN)
+    if bad := [name for name, good in zip(weights, finite.tolist()) if not good]:
         return bad[0], f"the weights of {_list(bad)} are not finite"
     gradients = layer_norms(model)
     bad = [name for name, norm in gradients.items() if not math.isfinite(norm)]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -227,3 +229,18 @@ def test_the_folder_tells_what_was_asked_and_with_which_code(tmp_path):
     assert (run.path / "source" / "train" / "state.py").read_bytes() == Path(gptmill.train.state.__file__).read_bytes()
     assert not [name for name in os.listdir(run.path) if name.startswith(".") and name != ".lock"]
     run.release()
+
+
+@pytest.mark.parametrize("limit", [10, 5_000])  # bytes: too few for config.json; too few for some of the code
+def test_what_the_disk_does_not_take_is_named_by_its_path_in_the_run_folder(tmp_path, limit):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError) as refused:
+            describe(tmp_path, {"n_layer": 2}, {"n_layer": "flag"}, PLAN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    named = Path(refused.value.filename)
+    assert refused.value.errno == errno.EFBIG and named.is_relative_to(tmp_path)
+    assert named.is_relative_to(tmp_path / "source") or limit == 10 or ".source." in str(named)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -15,6 +15,7 @@ from gptmill.parallel.launch import Place
 from gptmill.parallel.single import Single
 from gptmill.train.device import memory_now
 from gptmill.train.health import WeightSample, gradient_health
+from gptmill.train.layers import not_finite
 from gptmill.train.step import train_step
 from gptmill.train.timing import Stopwatch
 from gptmill.train.watch import Watch
@@ -170,3 +171,15 @@ def test_memory_of_this_process_follows_what_it_holds() -> None:
     before = memory_now("cpu")["host_gb"]
     held = np.ones(125_000_000)  # 1 GB, beside which what other tests leave to be freed is little
     assert memory_now("cpu")["host_gb"] - before == pytest.approx(held.nbytes / 1e9, abs=0.15)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, float("inf"), float("nan")])
+def test_only_weights_that_are_no_numbers_are_called_so(value: float) -> None:
+    model = new_state(small_plan()).model
+    with torch.no_grad():
+        weight = model.get_parameter("blocks.1.mlp.c_fc.weight")
+        weight[3, 5] = value
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    layer, _ = not_finite(model)
+    assert layer == (None if weight.isfinite().all() else "blocks.1.mlp.c_fc.weight")

@@ -1,0 +1,134 @@
+"""The tables of docs/guide/reliability.md, from the figures on file. A test holds the page equal.
+
+python -m benchmarks.reliability.page
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks.reliability.runs import ROOT
+
+FIGURES = ROOT / "benchmarks" / "results" / "reliability.json"
+
+
+def tables(found: dict[str, Any]) -> str:
+    """Markdown: what a run survived, what others make of damaged files, which removed guard was noticed."""
+    parts = [outcomes(found)]
+    parts += [beside_others(found)] if {"corruption", "peers"} <= found.keys() else []
+    parts += [without_guards(found["controls"])] if "controls" in found else []
+    return "\n\n".join(parts)
+
+
+def outcomes(found: dict[str, Any]) -> str:
+    rows = [["part", "what was done", "what came of it", "seconds"]]
+    rows += [[f"`{name}`", *said, f"{found[name]['seconds']:,.0f}"] for name, said in sentences(found).items()]
+    return table(rows)
+
+
+def sentences(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """For each part that has been run: what was done, and what came of it."""
+    said: dict[str, tuple[str, str]] = {}
+    if storm := found.get("storm"):
+        warm, cold = storm["warm"], storm["cold"]
+        said["storm"] = (
+            f"{warm['kills']:,} SIGKILLs of running processes, {cold['kills']} of cold starts",
+            f"{equal(warm)} and {equal(cold)} runs ended with the undisturbed weights, bit for bit; at most "
+            f"{warm['steps_redone_most']} steps redone, the interval (mean {warm['steps_redone_mean']:.1f}); from a cold "
+            f"start to the next step {seconds(cold)}",
+        )
+    if ranks := found.get("ranks"):
+        said["ranks"] = (
+            f"{ranks['kills']} SIGKILLs of one of two processes under torchrun",
+            f"{equal(ranks)} runs ended with the weights of the undisturbed run of two, bit for bit, and with each of its "
+            f"losses; from the kill to the next step {seconds(ranks)}",
+        )
+    if calls := found.get("syscalls"):
+        said["syscalls"] = (
+            f"SIGKILL at {calls['calls']} system calls in turn, {calls['calls_on_checkpoints']} of them on checkpoints",
+            f"{lost(calls)}; every checkpoint that has its name was whole",
+        )
+    if behind := found.get("behind"):
+        calls, storm = behind["calls"], behind["storm"]
+        said["behind"] = (
+            f"checkpoints written while training goes on: SIGKILL at {calls['calls']} of their calls, {storm['kills']} at "
+            "random",
+            f"{lost(calls)}; {equal(storm)} runs ended with the undisturbed weights, bit for bit; at most "
+            f"{storm['steps_redone_most']} steps redone",
+        )
+    if disk := found.get("disk"):
+        once, lasting = disk["once"], disk["from_then_on"]
+        said["disk"] = (
+            f"ENOSPC, EDQUOT and EIO at each of the {once['calls']} calls of a save, once and from then on; "
+            f"{disk['full_tmpfs'].get('sizes', 0)} full disks; {disk['limited_files']['sizes']} limits on file size",
+            f"{lost(once, lasting, disk['full_tmpfs'], disk['limited_files'])}; "
+            f"{once['trained_to_the_end'] + lasting['trained_to_the_end']}/{once['trials'] + lasting['trials']} trained on; "
+            f"{once['path_named'] + lasting['path_named']}/{once['trials'] + lasting['trials']} named a path of the run",
+        )
+    if power := found.get("power"):
+        said["power"] = (
+            f"{power['cuts']} power cuts (ext4; {power['in_a_save']} in the middle of a save)",
+            f"{power['recovered']}/{power['cuts']} recovered, from the last checkpoint that was said to be saved",
+        )
+    if damage := found.get("corruption"):
+        said["corruption"] = (
+            f"{damage['damaged']:,} damaged files in the newest checkpoint",
+            f"{damage['found']:,}/{damage['damaged']:,} found, and the newest good one named; "
+            f"{equal(damage, 'resumed')} resumed from it to the undisturbed weights",
+        )
+    if second := found.get("second"):
+        said["second"] = (
+            f"{second['tries']} second processes on a run folder in use",
+            f"{second['refused']}/{second['tries']} refused with exit code 75 and the pid; the first never noticed",
+        )
+    if diverging := found.get("diverging"):
+        said["diverging"] = (
+            f"{diverging['runs']} runs whose learning rate breaks the model",
+            f"{diverging['stopped']}/{diverging['runs']} stopped by themselves; {diverging['poisoned']} checkpoints held "
+            "weights that are no numbers",
+        )
+    return said
+
+
+def beside_others(found: dict[str, Any]) -> str:
+    kinds = found["corruption"]["kinds"]
+    ours = {
+        name: {"damaged": row["damaged"], "silently_wrong": row["damaged"] - row["found"]}
+        for name, row in kinds.items()
+    }
+    formats = {"gptmill": ours, **found["peers"]["formats"]}
+    rows = [["loads wrong numbers without a word", *formats]]
+    for name in kinds:
+        counts = [kinds_of.get(name) for kinds_of in formats.values()]
+        rows.append([name, *(f"{row['silently_wrong']}/{row['damaged']}" if row else "-" for row in counts)])
+    return table(rows)
+
+
+def without_guards(controls: dict[str, Any]) -> str:
+    rows = [["guard removed", "trial that fails then"]]
+    for guard, row in controls["rows"].items():
+        rows.append([guard, f"`{row['part']}`" if row["good_with"] and not row["good_without"] else "none noticed"])
+    return table(rows)
+
+
+def equal(figures: dict[str, Any], of: str = "runs") -> str:
+    return f"{figures['weights_equal']}/{figures[of]}"
+
+
+def seconds(figures: dict[str, Any]) -> str:
+    return f"{figures['seconds_to_next_step_p50']:.1f} s (95th percentile {figures['seconds_to_next_step_p95']:.1f} s)"
+
+
+def lost(*figures: dict[str, Any]) -> str:
+    n = sum(len(part.get("failures", ())) for part in figures)
+    return f"{n} lost anything" if n else "nothing was lost"
+
+
+def table(rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+if __name__ == "__main__":
+    print(tables(json.loads(FIGURES.read_text())))
