@@ -5,6 +5,7 @@ A hash shows that a file is the one that was saved, not that whoever saved it wa
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,9 +43,9 @@ def check_numbers(path: Path, saved: Any) -> None:
         saved: state.json, parsed.
     """
     try:
-        recent = saved["recent"]
-        # a dataclass of lists says nothing of their length, so pairs are held against a model of their own
-        _Numbers.model_validate({**saved, "passed": recent["passed"]})
+        # a dataclass of lists says nothing of their length, so pairs are held against a type of their own; as JSON,
+        # because strictly taken an object is no dataclass
+        _Numbers.model_validate_json(json.dumps({**saved, "passed": saved["recent"]["passed"]}))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
