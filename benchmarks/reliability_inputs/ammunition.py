@@ -55,7 +55,11 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _unpickle(path: Path) -> Any:
-    return pickle.loads(path.read_bytes())  # noqa: S301  (this shows that the payload is live)
+    return _loads(path.read_bytes())
+
+
+def _loads(data: bytes) -> Any:
+    return pickle.loads(data)  # noqa: S301  (this shows that the payload is live)
 
 
 def _pickles(touch: str) -> list[Payload]:
@@ -70,7 +74,9 @@ def _pickles(touch: str) -> list[Payload]:
         "pickle by eval": pickle.dumps(_Runs(f"__import__('os').system({touch!r})", eval)),
         "pickle by exec": pickle.dumps(_Runs(f"import os; os.system({touch!r})", exec)),
         "pickle within a dict, after numbers": pickle.dumps({"model": [1.0] * 99, "iter_num": _Runs(touch)}),
-        "pickle with its memo turned over": b"\x80\x04\x8c\x06system\x94\x8c\x05posix\x94h\x01h\x00\x93(V" + word + b"\ntR.",
+        "pickle with its memo turned over": b"\x80\x04\x8c\x06system\x94\x8c\x05posix\x94h\x01h\x00\x93(V"
+        + word
+        + b"\ntR.",
     }
     return [_put(name, data, _unpickle) for name, data in made.items()]
 
@@ -97,18 +103,39 @@ def _containers(touch: str) -> list[Payload]:
     found.append(_put(".npz of objects", out.getvalue(), lambda path: np.load(path, allow_pickle=True)["a"]))
     raw = pickle.dumps(_Runs(touch))
     for name, pack in (("gzip", gzip), ("bzip2", bz2)):
-        found.append(_put(f"pickle in {name}", pack.compress(raw), lambda path, pack=pack: pickle.loads(pack.decompress(path.read_bytes()))))  # noqa: S301
-    found += [_put("code object by marshal", marshal.dumps(compile(f"import os; os.system({touch!r})", "x", "exec")), _unmarshal)]
+        found.append(
+            _put(
+                f"pickle in {name}",
+                pack.compress(raw),
+                lambda path, pack=pack: _loads(pack.decompress(path.read_bytes())),
+            )
+        )
+    found += [
+        _put(
+            "code object by marshal",
+            marshal.dumps(compile(f"import os; os.system({touch!r})", "x", "exec")),
+            _unmarshal,
+        )
+    ]
     found += [Payload("folder of torch's distributed checkpoint", lambda path: _dcp(path, raw), _load_dcp)]
-    found += [_put("pickle under a safetensors header", struct.pack("<Q", 2) + b"{}" + raw, lambda path: pickle.loads(path.read_bytes()[10:]))]  # noqa: S301
-    found += [_put("tar that climbs out", _tar(), None), _put("zip that climbs out", _zip({"../../escaped": b"x"}), None)]
+    found += [
+        _put(
+            "pickle under a safetensors header",
+            struct.pack("<Q", 2) + b"{}" + raw,
+            lambda path: _loads(path.read_bytes()[10:]),
+        )
+    ]
+    found += [
+        _put("tar that climbs out", _tar(), None),
+        _put("zip that climbs out", _zip({"../../escaped": b"x"}), None),
+    ]
     found += [_put("zip of zeros, 1,000 to 1", _zip({"data": bytes(64 * 2**20)}), None)]
     found += [_put("gzip of zeros, 1,000 to 1", gzip.compress(bytes(64 * 2**20)), None)]
     return found
 
 
 def _unmarshal(path: Path) -> Any:
-    exec(marshal.loads(path.read_bytes()), {})  # noqa: S102, S302  (this shows that the payload is live)
+    exec(marshal.loads(path.read_bytes()), {})  # noqa: S102  (this shows that the payload is live)
 
 
 def _dcp(path: Path, raw: bytes) -> None:
@@ -125,7 +152,11 @@ def _load_dcp(path: Path) -> Any:
 def _tar() -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, kind in (("../../escaped", tarfile.REGTYPE), ("/tmp/escaped", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)):
+        for name, kind in (
+            ("../../escaped", tarfile.REGTYPE),
+            ("/tmp/escaped", tarfile.REGTYPE),
+            ("link", tarfile.SYMTYPE),
+        ):
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "/etc"
             tar.addfile(member)
@@ -192,9 +223,11 @@ def _costly() -> list[Payload]:
         _put("yaml bomb", bomb.encode()),
         _put("json 100,000 deep", b"[" * 100_000),
         _put("json of a number of a million digits", b'{"n_layer": ' + b"9" * 10**6 + b"}\n"),
-        _put("json with a key twice, and NaN", b'{"n_layer": 1, "n_layer": NaN, "event": "step_done", "iter": 1e999}\n'),
+        _put(
+            "json with a key twice, and NaN", b'{"n_layer": 1, "n_layer": NaN, "event": "step_done", "iter": 1e999}\n'
+        ),
         _put("one line of 64 MiB", b"a" * (64 * 2**20)),
-        _put("64 MiB of line ends", b"\n" * (64 * 2**20)),
+        _put("2 MiB of line ends", b"\n" * (2 * 2**20)),
         _put("lone surrogates and NUL", b'{"text": "\\ud800"}\n\xed\xa0\x80\x00\xff\xfe'),
         _put("parquet that is only magic", b"PAR1" + b"\xff" * 64 + struct.pack("<I", 2**31) + b"PAR1"),
     ]

@@ -28,7 +28,11 @@ HERE = {
     **{"num_generate_samples": 2, "generate_max_length": 20, "temperature": 0.5, "generate_top_k": 5, "top_p": 0.9},
     **{"optimizer": "sgd", "max_samples": 7},
 }  # fmt: skip
-SAID_BY_THE_COMMAND = ("out_dir", "init_from", "eval_only")  # what is to be done now, and with which run: not of the record
+SAID_BY_THE_COMMAND = (
+    "out_dir",
+    "init_from",
+    "eval_only",
+)  # what is to be done now, and with which run: not of the record
 ANOTHER_END = ("max_iters", "epochs", "max_tokens")  # the same steps, fewer of them
 TOLD_AS = {"gradient_accumulation_steps": "effective_batch_size", "min_lr_ratio": "min_lr", "max_samples": "tiny-first-7",
            "decay_lr": "schedule", "auto_batch_size": "when tried"}  # fmt: skip
@@ -60,7 +64,9 @@ def trial(work: Path, scale: float) -> dict[str, Any]:
             folder = _copied(whole, work)
             value = {**OTHER, **HERE}[key]
             (folder / "mine.py").write_text(f"{key} = {value!r}\n")
-            ended = shop.command(folder, *_resumed(f"--{key}={value}" if way == "flag" else "mine.py", key), *NEEDS.get(key, []))
+            ended = shop.command(
+                folder, *_resumed(f"--{key}={value}" if way == "flag" else "mine.py", key), *NEEDS.get(key, [])
+            )
             outcome = "refused" if ended.code in (2, 3) else "taken" if ended.code == 0 else f"exit {ended.code}"
             expected = EXPECTED[key][number]
             counts[way][_class(key) if outcome == expected else "wrong"] += 1
@@ -87,7 +93,12 @@ def trial(work: Path, scale: float) -> dict[str, Any]:
 def _class(key: str) -> str:
     return next(
         name
-        for name, keys in (("refused", IMPOSSIBLE), ("needs a flag", NEEDS_FLAG), ("rounding", ROUNDING), ("free", FREE))
+        for name, keys in (
+            ("refused", IMPOSSIBLE),
+            ("needs a flag", NEEDS_FLAG),
+            ("rounding", ROUNDING),
+            ("free", FREE),
+        )
         if key in keys
     )
 

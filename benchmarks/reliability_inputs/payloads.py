@@ -101,8 +101,12 @@ def _problems(ended: Ended, canary: Path) -> list[str]:
         found.append(f"exit {ended.code}: {lines[-1] if lines else ''}")
     if ended.code and not ended.out and not any(line.startswith("error: ") for line in lines):  # verify prints a table
         found.append(f"exit {ended.code} without a line that says why")
-    if len(lines) > MOST_LINES or any(len(line) > LONGEST or not line.isprintable() for line in lines if not line.startswith("{")):
-        found.append(f"{len(lines)} lines, of which one has {max(map(len, lines))} characters or one that steers a terminal")
+    if len(lines) > MOST_LINES or any(
+        len(line) > LONGEST or not line.isprintable() for line in lines if not line.startswith("{")
+    ):
+        found.append(
+            f"{len(lines)} lines, of which one has {max(map(len, lines))} characters or one that steers a terminal"
+        )
     if ended.seconds > MOST_SECONDS or ended.grown > MOST_GROWN:
         found.append(f"{ended.seconds:.1f} s, {ended.grown / 2**20:.0f} MiB")
     return found

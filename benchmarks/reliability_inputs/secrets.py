@@ -23,7 +23,14 @@ def made_up(number: int) -> str:
 ENVIRONMENT = {
     name: made_up(number)
     for number, name in enumerate(
-        ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN")
+        (
+            "WANDB_API_KEY",
+            "HF_TOKEN",
+            "HUGGING_FACE_HUB_TOKEN",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "GITHUB_TOKEN",
+        )
     )
 }
 IN_URL, FLAG, PY, YAML, KCONFIG, INPUT = map(made_up, range(6, 12))
@@ -33,7 +40,15 @@ FILES = {
     "key.yaml": f"hf_token: {YAML}\ndata_dir: https://me:{YAML}@example.invalid/data\n",
     "key.config": f'CONFIG_WANDB_API_KEY="{KCONFIG}"\n',
 }
-TRAIN = ["train", *SMALL, "--out_dir=run", "--log_style=full", "--tensorboard_log", "--wandb_log", "--generate_interval=5"]
+TRAIN = [
+    "train",
+    *SMALL,
+    "--out_dir=run",
+    "--log_style=full",
+    "--tensorboard_log",
+    "--wandb_log",
+    "--generate_interval=5",
+]
 GOOD = [  # commands that work, and leave and print what they always do
     [*TRAIN, "--profile=3:4", "--json"],
     [*TRAIN, "--resume", "--max_iters=22"],
@@ -81,7 +96,12 @@ def trial(work: Path, scale: float) -> dict[str, Any]:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     # nobody listens at the discard port, so a proxy refuses at once
-    told = {**ENVIRONMENT, "WANDB_MODE": "offline", "HTTPS_PROXY": f"http://me:{IN_URL}@127.0.0.1:9", "PYTHONPATH": str(ROOT)}
+    told = {
+        **ENVIRONMENT,
+        "WANDB_MODE": "offline",
+        "HTTPS_PROXY": f"http://me:{IN_URL}@127.0.0.1:9",
+        "PYTHONPATH": str(ROOT),
+    }
     failures, printed = [], b""
     for words, code in [*((w, {0}) for w in GOOD), *((w, {2, 3}) for w in REFUSED)]:
         done = _run([sys.executable, "-m", "gptmill", *words], folder, told)

@@ -20,9 +20,19 @@ SMALL = [
     "--dataset=tiny", "--compile=False",
 ]  # fmt: skip
 LIMIT = 20  # seconds of a case; longer counts as a hang
-ROOM = 4 * 2**30  # bytes of address space beyond what a fork has from the start: what asks for more is refused by the system
+ROOM = (
+    4 * 2**30
+)  # bytes of address space beyond what a fork has from the start: what asks for more is refused by the system
 # What no input may bring about. Imports read .pyc files with marshal and exec, so those two cannot be watched.
-WATCHED = ("pickle.find_class", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "socket.connect", "shutil.unpack_archive")
+WATCHED = (
+    "pickle.find_class",
+    "os.system",
+    "os.exec",
+    "os.spawn",
+    "os.posix_spawn",
+    "socket.connect",
+    "shutil.unpack_archive",
+)
 
 
 @dataclass
@@ -73,7 +83,9 @@ class Workshop:
             events = os.open(names[2], os.O_WRONLY | os.O_APPEND)
             sys.addaudithook(lambda event, _: os.write(events, f"{event}\n".encode()) if event in WATCHED else None)
             most = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + ROOM
-            os.fsync = lambda _: None  # whether the disk has it is another trial's matter, and takes most of the time here
+            os.fsync = lambda _: (
+                None
+            )  # whether the disk has it is another trial's matter, and takes most of the time here
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
             work()
 
@@ -121,7 +133,9 @@ def _command(words: list[str]) -> None:
 
 def preload() -> None:
     """Import what the commands import; no operation may run, because its threads would not survive the fork."""
-    commands = [f"cli.{name}" for name in ("train", "sample", "verify", "report", "compare", "plan", "prepare", "recording")]
+    commands = [
+        f"cli.{name}" for name in ("train", "sample", "verify", "report", "compare", "plan", "prepare", "recording")
+    ]
     rooms = ["data.batches", "data.prepare", "data.parquet", "model.gpt", "model.generate", "optim.optimizers"]
     recorders = ["track.console", "track.summary", "train.checkpointer", "train.facts", "train.loop", "report.run_page"]
     for name in (*commands, *rooms, *recorders):

@@ -70,11 +70,11 @@ def _shape(path: Path, found: manifest.Manifest) -> ModelShape:
 
 
 def _is_possible(shape: ModelShape) -> bool:
-    for field in fields(shape):
-        value, kind = getattr(shape, field.name), type(field.default)
+    for name, usual in vars(ModelShape()).items():
+        value, kind = getattr(shape, name), type(usual)
         if type(value) is not kind:
             return False
-        if kind is int and not (0 if field.name == "sliding_window" else 1) <= value <= LARGEST[field.name]:
+        if kind is int and not (0 if name == "sliding_window" else 1) <= value <= LARGEST[name]:
             return False
         if kind is float and not (math.isfinite(value) and value >= 0):
             return False

@@ -10,8 +10,12 @@ from gptmill import registry
 from gptmill.errors import ConfigError
 
 MAX_PROBLEMS = 20  # a binary file given as a config must not fill the screen
-LOGIN_IN_URL = re.compile(r"(:/{1,2})[^\s@]{1,200}@")  # pathlib makes one slash of two; keys of AWS have slashes in them
-SECRET_SET = re.compile(r"((?:api_?key|access_?key|token|secret|passw(?:or)?d)[\w-]{0,20}=)[^\s:;,\"']+", re.IGNORECASE)
+LOGIN_IN_URL = re.compile(
+    r"(:/{1,2})[^\s@]{1,200}@"
+)  # pathlib makes one slash of two; keys of AWS have slashes in them
+SECRET_SET = re.compile(
+    r"((?:(?:(?:api|access)_?key|secret|passw(?:or)?d)[\w-]{0,20}|\btoken|[_-]token)=)[^\s:;,\"']+", re.IGNORECASE
+)
 LONGEST_SECRET = 4096
 
 
