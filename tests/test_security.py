@@ -152,31 +152,8 @@ PATTERNS = sorted(
 )
 # Given something short only: numbers up to MAX_DIGITS, the name of a file, the text of one setting or one message.
 SHORT = {"config/coerce.py": 60, "data/llmc.py": 255, "config/wording.py": 2**16}
-NASTY = [
-    "a",
-    "0",
-    " ",
-    "=",
-    "_",
-    "-",
-    ".",
-    "/",
-    ":/",
-    "://",
-    "a.",
-    "1_",
-    "0e",
-    "\t",
-    "é",
-    "{",
-    "x=",
-    "secret",
-    "'",
-    '"',
-    "h.1.",
-    "\n",
-    "a-",
-]
+LARGE = 2**16  # characters; what takes quadratic time on so many takes seconds
+NASTY = ["a", "0", " ", "=", "_", "-", ":/", "a.", "1_", "secret", '"', "\n"]
 
 
 @pytest.mark.parametrize(("where", "pattern"), PATTERNS, ids=lambda value: value[:30])
@@ -184,12 +161,12 @@ def test_no_pattern_takes_long_on_the_largest_text_it_is_given(where: str, patte
     compiled = re.compile(pattern, re.MULTILINE)
     worst = 0.0
     for unit in NASTY:
-        text = unit * (SHORT.get(where, 2**20) // len(unit)) + "!"
+        text = unit * (SHORT.get(where, LARGE) // len(unit)) + "!"
         for use in (compiled.search, compiled.fullmatch):
             began = time.process_time()
             use(text)
             worst = max(worst, time.process_time() - began)
-    assert worst < 0.5, f"{where}: {worst:.1f} s"
+    assert worst < 0.1, f"{where}: {worst:.1f} s"
 
 
 @pytest.mark.parametrize(

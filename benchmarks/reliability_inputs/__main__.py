@@ -35,7 +35,7 @@ OUT = ROOT / "benchmarks" / "results" / "reliability_inputs.json"
 def main() -> int:
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--scale", type=float, default=1.0, help="below 1: fewer cases, and no figures are kept")
+    parser.add_argument("--scale", type=float, default=1.0, help="below 1: fewer cases")
     asked = parser.parse_args()
     results = json.loads(OUT.read_text()) if OUT.exists() else {}
     good = True
@@ -45,9 +45,8 @@ def main() -> int:
             found = PARTS[name](Path(folder), asked.scale)
         print(*found.get("failures", [])[:20], sep="\n", end="\n" * bool(found.get("failures")), flush=True)
         good &= found["good"] is not False
-        results[name] = {**found, "part_seconds": time.monotonic() - began, **_where()}
-        if asked.scale == 1:
-            OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        results[name] = {**found, "scale": asked.scale, "part_seconds": time.monotonic() - began, **_where()}
+        OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     print("all good" if good else "FAILED")
     return 0 if good else 1
 
