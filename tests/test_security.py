@@ -9,13 +9,17 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 import gptmill
 from gptmill.config.wording import LOGIN_IN_URL, one_line
+from gptmill.errors import CheckpointError
 from gptmill.track.describe import git_commit
+from gptmill.train.early_stop import EarlyStop
+from gptmill.train.numbers import check_numbers
 from tests.cli.run import ROOT, SMALL, prepare_tiny
 from tests.cli.run import gptmill as command
 
@@ -234,3 +238,78 @@ def test_no_module_listens() -> None:
     for path in FILES:
         for name, node in calls(path):
             assert not name.endswith((".listen", "serve_forever", "create_server")), f"{path}:{node.lineno}"
+
+
+PIPED = [
+    "config.json",
+    "plan.json",
+    "metrics.jsonl",
+    "tokenizer/tokenizer.json",
+    ".lock",
+    "best",
+    "checkpoints/step_00000001/manifest.json",
+]
+
+
+@pytest.mark.parametrize("name", PIPED)
+def test_a_pipe_in_the_place_of_any_file_of_a_run_hangs_nobody(tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    for other in ("config.json", "plan.json", "metrics.jsonl"):
+        path = run / other
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"format": "gptmill-run", "keys": {}}\n')
+    path = run / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    commands = (
+        ["train", "--resume", "--out_dir=run"],
+        ["sample", "--run", "run"],
+        ["verify", "--run", "run"],
+        ["compare", "run"],
+    )
+    script = (
+        "from gptmill.cli.main import main\n"
+        f"for words in {commands!r}:\n"
+        "    try: main(words)\n"
+        "    except SystemExit as left: print('code', left.code)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=60
+    )
+    codes = re.findall(r"^code (\d+)$", done.stdout, re.MULTILINE)
+    assert len(codes) == 4 and set(codes) <= {"0", "2", "3", "4"}, (codes, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("iter", -1), ("iter", 10**30), ("sequences", "x"), ("tokens", 1.5), ("best_val_loss", [1]), ("early_stop", 5),
+     ("recent", {"losses": 0, "grad_norms": [], "passed": [], "skipped": 0}), ("recent", {"losses": [], "grad_norms": [], "passed": [[1]], "skipped": 0}),
+     ("scaler", "x")],
+)  # fmt: skip
+def test_a_state_that_no_run_saves_is_one_line(key: str, value: object) -> None:
+    good = {"iter": 3, "sequences": 12, "tokens": 96, "best_val_loss": None, "evaluated": -1, "scaler": None, "early_stop": asdict(EarlyStop()),
+            "recent": {"losses": [1.5], "grad_norms": [0.5], "passed": [[0, 3]], "skipped": 1}}  # fmt: skip
+    check_numbers(Path("step"), good)
+    with pytest.raises(CheckpointError, match=rf"^step/state.json: {key}") as error:
+        check_numbers(Path("step"), {**good, key: value})
+    assert len(error.value.problems) == 1
+
+
+PARTS = re.findall(
+    r'^    "(\w+)": \w+\.', (ROOT / "benchmarks/reliability_inputs/__main__.py").read_text(), re.MULTILINE
+)
+FAULTS = (ROOT / "docs" / "guide" / "faults.md").read_text()
+POLICY = (ROOT / "SECURITY.md").read_text()
+
+
+def test_every_test_and_part_that_the_documents_name_exists() -> None:
+    for page in (FAULTS, POLICY):
+        named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", page)
+        assert len(named) > 15
+        for file, name in named:
+            assert f"def {name}(" in (ROOT / "tests" / file).read_text(), (file, name)
+        for row in re.findall(r"^\|(.*)\|$", page, re.MULTILINE):
+            for part in re.findall(r"part `(\w+)`", row):
+                assert part in PARTS or list((ROOT / "benchmarks").glob(f"reliability*/{part}.py")), part
