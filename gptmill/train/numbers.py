@@ -32,7 +32,7 @@ class _Numbers(BaseModel):
     evaluated: Annotated[int, Field(ge=-1, le=MOST)]
     early_stop: EarlyStop
     recent: Recent
-    passed: list[Pair]
+    passed: list[Pair] = Field(alias="recent.passed")
     scaler: dict[str, float | int] | None
 
 
@@ -45,7 +45,7 @@ def check_numbers(path: Path, saved: Any) -> None:
     try:
         # a dataclass of lists says nothing of their length, so pairs are held against a type of their own; as JSON,
         # because strictly taken an object is no dataclass
-        _Numbers.model_validate_json(json.dumps({**saved, "passed": saved["recent"]["passed"]}))
+        _Numbers.model_validate_json(json.dumps({**saved, "recent.passed": saved["recent"]["passed"]}))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
