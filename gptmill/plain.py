@@ -19,10 +19,13 @@ LONGEST_LINE = 2**24  # bytes; of a record
 def open_plain(path: Path) -> BufferedReader:
     """Open a file for reading. Raises: OSError, also when it is a pipe, a device or a folder."""
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "not a plain file", str(path))
-    return open(fd, "rb")
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return open(fd, "rb")
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "Is a pipe or a device", str(path))
 
 
 def read_plain(path: Path, most: int = LARGEST) -> bytes:

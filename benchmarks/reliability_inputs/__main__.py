@@ -37,7 +37,6 @@ def main() -> int:
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--scale", type=float, default=1.0, help="below 1: fewer cases")
     asked = parser.parse_args()
-    results = json.loads(OUT.read_text()) if OUT.exists() else {}
     good = True
     for name in asked.part:
         began = time.monotonic()
@@ -45,6 +44,7 @@ def main() -> int:
             found = PARTS[name](Path(folder), asked.scale)
         print(*found.get("failures", [])[:20], sep="\n", end="\n" * bool(found.get("failures")), flush=True)
         good &= found["good"] is not False
+        results = json.loads(OUT.read_text()) if OUT.exists() else {}  # now: two may run beside each other
         results[name] = {**found, "scale": asked.scale, "part_seconds": time.monotonic() - began, **_where()}
         OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     print("all good" if good else "FAILED")

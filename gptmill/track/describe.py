@@ -59,7 +59,7 @@ def describe(
 def plan_changes(run_dir: Path, plan: Plan) -> dict[str, list[Any]]:
     """What the plan says other than the one that the folder still describes, each with both values; call before ``describe``."""
     try:
-        before = json.loads((run_dir / "plan.json").read_bytes())
+        before = json.loads(read_plain(run_dir / "plan.json"))
         old = {name: before[name] for name in before if name != "advice"}
     except (OSError, ValueError, TypeError, RecursionError):
         return {}

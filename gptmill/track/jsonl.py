@@ -111,7 +111,7 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
 def parse_line(line: bytes) -> dict[str, Any] | None:
     """One line as a record; None when it is damaged, or unfinished and about to be cut off by the next writer."""
     try:
-        fields = _decode(line) if line.endswith(b"\n") else None
+        fields = _decode(line) if line.endswith(b"\n") and not line.isspace() else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):

@@ -38,11 +38,12 @@ def test_no_duration_and_no_choice_of_a_checkpoint_depends_on_the_clock_on_the_w
 
 
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux's own")
-@pytest.mark.parametrize(("before", "after"), [("0", "500"), ("300", "300")])
-def test_the_training_offers_itself_where_memory_runs_out(before: str, after: str) -> None:
+def test_the_training_offers_itself_where_memory_runs_out() -> None:
     script = (
         "from pathlib import Path; from gptmill.train.device import end_before_others\n"
-        f"score = Path('/proc/self/oom_score_adj'); score.write_text('{before}'); end_before_others(); print(score.read_text())"
+        "score = Path('/proc/self/oom_score_adj')\n"
+        "for before in ('0', '300'):\n"  # 300: someone had a reason
+        "    score.write_text(before); end_before_others(); print(score.read_text())\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == after
+    assert done.stdout.split() == ["500", "300"]
