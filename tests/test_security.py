@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 
 import gptmill
+from gptmill.cli.weights import _shape as shape_of
 from gptmill.config.wording import LOGIN_IN_URL, one_line
 from gptmill.errors import CheckpointError
+from gptmill.shapes import ModelShape
 from gptmill.track.describe import git_commit
 from gptmill.train.early_stop import EarlyStop
+from gptmill.train.manifest import Manifest
 from gptmill.train.numbers import check_numbers
 from tests.cli.run import ROOT, SMALL, prepare_tiny
 from tests.cli.run import gptmill as command
@@ -324,3 +327,17 @@ def test_every_test_and_part_that_the_documents_name_exists() -> None:
         for row in re.findall(r"^\|(.*)\|$", page, re.MULTILINE):
             for part in re.findall(r"part `(\w+)`", row):
                 assert part in PARTS or list((ROOT / "benchmarks").glob(f"reliability*/{part}.py")), part
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [{"n_layer": 10**6}, {"n_layer": True}, {"n_embd": "16"}, {"n_head": 3}, {"n_kv_head": 10**6}, {"ffn_dim": -1}, {"norm_eps": None},
+     {"normalization": 2.5}, {"sliding_window": 10**30}, {"rope_theta": float("inf")}, {"block_size": [1]}],
+    ids=str,
+)  # fmt: skip
+def test_a_shape_that_no_config_could_ask_for_is_one_line(claim: dict[str, object]) -> None:
+    shape = asdict(ModelShape(n_layer=2, n_head=2, n_embd=16))
+    assert shape_of(Path("step"), Manifest(1, False, {}, {"must_match": shape})) == ModelShape(**shape)
+    for facts in ({"must_match": {**shape, **claim}}, {"must_match": [1]}, {}):
+        with pytest.raises(CheckpointError, match="^step: does not say what shape its model has$"):
+            shape_of(Path("step"), Manifest(1, False, {}, facts))
