@@ -339,5 +339,5 @@ def test_a_shape_that_no_config_could_ask_for_is_one_line(claim: dict[str, objec
     shape = asdict(ModelShape(n_layer=2, n_head=2, n_embd=16))
     assert shape_of(Path("step"), Manifest(1, False, {}, {"must_match": shape})) == ModelShape(**shape)
     for facts in ({"must_match": {**shape, **claim}}, {"must_match": [1]}, {}):
-        with pytest.raises(CheckpointError, match="^step: does not say what shape its model has$"):
+        with pytest.raises(CheckpointError, match=r"^step: does not say what shape its model has$"):
             shape_of(Path("step"), Manifest(1, False, {}, facts))
