@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -149,7 +150,7 @@ def _prepare(source: Source, request: Request, tokenizer: str, val_fraction: flo
 
 
 def _name_of(path: Path) -> str:
-    return path.resolve().stem or "text"
+    return Path(os.path.realpath(path)).stem or "text"  # which a link to itself has too
 
 
 def _sentence(report: PrepareReport) -> str:

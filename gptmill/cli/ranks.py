@@ -53,7 +53,9 @@ def gather_material(plan: Plan, place: Place) -> Material:
     from gptmill.data.batches import Batches, fixed_batches
     from gptmill.data.shards import open_tokens
     from gptmill.parallel.engines import engine_of
+    from gptmill.train.device import end_before_others
 
+    end_before_others()
     use_own_gpu(place, plan.device)
     tokens = {
         split: open_tokens(Path(plan.data_path) / f"{split}.bin", plan.shape.vocab_size) for split in ("train", "val")

@@ -11,6 +11,7 @@ from gptmill.cli.say import say
 from gptmill.data.tokenizers import Tokenizer, load_tokenizer
 from gptmill.data.tokenizers.gpt2 import Gpt2ByName
 from gptmill.errors import CheckpointError, UserError
+from gptmill.plain import read_plain
 from gptmill.plan.shape import FIXED_VOCAB_SIZES, GPT2_VOCAB_SIZE
 
 GPT2_VOCABULARIES = range(FIXED_VOCAB_SIZES["gpt2"], GPT2_VOCAB_SIZE + 1)  # as it is, up to its rounded size
@@ -50,7 +51,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 def vocabulary(folder: Path) -> int | None:
     """vocab_size of the run's model; None when plan.json does not tell."""
     try:
-        return int(json.loads((folder / "plan.json").read_bytes())["shape"]["vocab_size"])
+        return int(json.loads(read_plain(folder / "plan.json"))["shape"]["vocab_size"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -12,6 +12,7 @@ from gptmill.cli.runs import newest_run
 from gptmill.errors import CheckpointError, DataError, UserError
 from gptmill.train.manifest import steps
 from gptmill.train.manifest import verify as problems_of
+from gptmill.train.retention import is_best
 
 
 def verify(*, run: Annotated[Path | None, Parameter(name=["--run", "--out_dir"])] = None, json: bool = False) -> int:
@@ -46,7 +47,7 @@ def _row(run: Path, folder: Path) -> dict[str, Any]:
     return {
         "checkpoint": str(folder.relative_to(run)),
         "bytes": sum(file.stat().st_size for file in files),
-        "best": (run / "best").is_symlink() and (run / "best").resolve() == folder.resolve(),
+        "best": is_best(run, folder),
         "problems": problems_of(folder),
     }
 

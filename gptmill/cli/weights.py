@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptmill.cli.say import say
+from gptmill.config.rules import LARGEST
 from gptmill.errors import CheckpointError
 from gptmill.shapes import ModelShape
 from gptmill.train import manifest, retention
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gptmill.model.gpt import GPT
 
 
@@ -53,11 +57,28 @@ def _proven(path: Path, found: manifest.Manifest) -> bytes | None:
 
 
 def _shape(path: Path, found: manifest.Manifest) -> ModelShape:
+    """The recorded shape. What a manifest says may be anyone's: believed is only what a config could have asked for."""
     known = {field.name for field in fields(ModelShape)}
     try:
-        return ModelShape(**{key: value for key, value in found.facts["must_match"].items() if key in known})
-    except (KeyError, TypeError, AttributeError):
-        raise CheckpointError(f"{path}: does not say what shape its model has") from None
+        shape = ModelShape(**{key: value for key, value in found.facts["must_match"].items() if key in known})
+        possible = _is_possible(shape)
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
+        possible = False
+    if not possible:
+        raise CheckpointError(f"{path}: does not say what shape its model has")
+    return shape
+
+
+def _is_possible(shape: ModelShape) -> bool:
+    for name, usual in vars(ModelShape()).items():
+        value, kind = getattr(shape, name), type(usual)
+        if type(value) is not kind:
+            return False
+        if kind is int and not (0 if name == "sliding_window" else 1) <= value <= LARGEST[name]:
+            return False
+        if kind is float and not (math.isfinite(value) and value >= 0):
+            return False
+    return shape.n_embd % shape.n_head == 0 and shape.n_head % shape.n_kv_head == 0
 
 
 def load_model(weights: Weights, device: str) -> GPT:
@@ -68,22 +89,33 @@ def load_model(weights: Weights, device: str) -> GPT:
         CheckpointError: the weights are not those of the model's parts.
     """
     import torch
+
+    from gptmill.model.gpt import GPT, build
+
+    with torch.device("meta"):  # before anything of that size is allocated
+        expected = {name: weight.shape for name, weight in GPT(weights.shape).named_parameters()}
+    saved = _tensors(weights, set(expected))
+    for name, size in expected.items():
+        if name not in saved or saved[name].shape != size:
+            raise CheckpointError(
+                f"{weights.path}: {name} is not as the model's parts want it; has an imported part changed since?"
+            )
+    model = build(weights.shape, seed=0, device=device)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(saved[name])
+    return model
+
+
+def _tensors(weights: Weights, names: set[str]) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from gptmill.model.gpt import build
-
-    model = build(weights.shape, seed=0, device=device)
-    if weights.data is not None:
-        saved = load(weights.data)
-    else:
+    if weights.data is None:
         from gptmill.train.shards import read_whole
 
-        saved = read_whole(weights.path, {name for name, _ in model.named_parameters()})
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name not in saved or saved[name].shape != parameter.shape:
-                raise CheckpointError(
-                    f"{weights.path}: {name} is not as the model's parts want it; has an imported part changed since?"
-                )
-            parameter.copy_(saved[name])
-    return model
+        return read_whole(weights.path, names)
+    try:
+        return load(weights.data)
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights.path}: not safetensors: {error}") from error

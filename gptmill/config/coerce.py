@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gptmill.config.schema import Config
-from gptmill.config.wording import nearest
+from gptmill.config.wording import LOGIN_IN_URL, nearest
 
 WHOLE = re.compile(r"[+-]?\d+(_\d+)*", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -79,6 +79,8 @@ def coerce(key: str, value: object, also: Iterable[str] = ()) -> object:
     words = [*choices(key), *also]
     if isinstance(value, str) and value in words:
         return value
+    if isinstance(value, str) and LOGIN_IN_URL.search(value):  # a run folder keeps every value, and is shared
+        raise ValueError("holds a login; a secret belongs into the environment or a credentials file")
     for kind, read in ((bool, as_bool), (int, _as_int), (float, _as_float), (str, _as_text)):
         if kind in kinds:
             result = read(value)

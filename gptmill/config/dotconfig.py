@@ -45,8 +45,8 @@ class _Reader:
         elif line and not line.startswith("#"):
             written = SET.fullmatch(line)
             if written is None:
-                says = f"{one_line(line, 40)!r} is not a setting; write CONFIG_SYMBOL=value"
-                self.reading.problems.append(f"{place}: {says}")
+                # not shown: whatever was named may be anything, and what is printed may be kept
+                self.reading.problems.append(f"{place}: is not a setting; write CONFIG_SYMBOL=value")
                 return
             value = _value(written[2])
             if value is None:

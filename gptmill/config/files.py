@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -13,6 +12,7 @@ from gptmill.config.layers import Reading
 from gptmill.config.literal import read_python
 from gptmill.config.wording import nearest, one_line
 from gptmill.config.yamlfile import read_yaml
+from gptmill.plain import open_plain
 
 SUFFIXES = (".py", ".yaml", ".yml", ".config")
 FOLDERS = ("configs", "config")  # nanoGPT says config/, other systems configs/: both answer
@@ -121,8 +121,5 @@ def read_bytes(source: Path | Traversable) -> bytes:
     """At most MAX_BYTES + 1 bytes of a regular file; a pipe or a device could block or never end."""
     if not isinstance(source, Path):
         return source.read_bytes()
-    fd = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError
+    with open_plain(source) as file:
         return file.read(MAX_BYTES + 1)

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from gptmill import registry
 from gptmill.errors import ConfigError
 
 MAX_PROBLEMS = 20  # a binary file given as a config must not fill the screen
+LOGIN_IN_URL = re.compile(
+    r"(:/{1,2})[^\s@]{1,200}@"
+)  # pathlib makes one slash of two; keys of AWS have slashes in them
+SECRET_SET = re.compile(
+    r"((?:(?:(?:api|access)_?key|secret|passw(?:or)?d)[\w-]{0,20}|\btoken|[_-]token)=)[^\s:;,\"']+", re.IGNORECASE
+)
+LONGEST_SECRET = 4096
 
 
 def one_line(text: str, limit: int = 80) -> str:
-    """``text`` without control characters or lone surrogates, cut to ``limit`` characters."""
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
+    """``text`` without control characters, lone surrogates or what looks like a login, cut to ``limit`` characters."""
+    shown = without_secrets(text[: limit + LONGEST_SECRET])
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown[: limit + 1])
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."
+
+
+def without_secrets(text: str) -> str:
+    """The text with ``***`` for the login in a URL and for what an API key or a password is set to."""
+    return SECRET_SET.sub(r"\1***", LOGIN_IN_URL.sub(r"\1***@", text))
 
 
 def show(value: object) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gptmill.errors import DataError
+from gptmill.plain import read_plain
 
 FORMAT = "gptmill-tokens"
 VERSION = 1
@@ -81,16 +81,12 @@ def read_meta(folder: Path) -> Meta | None:
     """
     path = folder / "meta.json"
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            raw = file.read(min(size, LARGEST_META) + 1)  # reading sets aside as much memory as it is asked for
+        raw = read_plain(path, LARGEST_META)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     try:
-        if len(raw) > LARGEST_META:
-            raise ValueError(f"larger than {LARGEST_META} bytes")
         return _parse(json.loads(raw))
     except (ValueError, RecursionError) as error:
         says = "nested too deeply" if isinstance(error, RecursionError) else str(error).split("\n")[0]

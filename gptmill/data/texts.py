@@ -15,6 +15,7 @@ from gptmill.data import parquet
 from gptmill.data.packed import unpacked
 from gptmill.data.pieces import PIECE_CHARS, cut
 from gptmill.errors import DataError, UserError
+from gptmill.plain import open_plain
 
 READ_BYTES = 2**20
 LONGEST_LINE = 64 * 2**20  # [bytes] of one JSON line or Parquet row, which are in memory whole
@@ -79,7 +80,7 @@ class TextFiles:
         self.replaced = self.nulls = 0
         for path, key in self._files:
             try:
-                with path.open("rb") as file:
+                with open_plain(path) as file:
                     if path.name.endswith(JSON_LINES):
                         yield from self._jsonl(unpacked(file, path), path, key)
                     elif path.suffix == PARQUET:
@@ -94,7 +95,7 @@ class TextFiles:
         self.replaced = self.nulls = 0
         for path, _ in self._files:
             try:
-                with path.open("rb") as file:
+                with open_plain(path) as file:
                     if path.suffix == PARQUET:
                         for row, raw in parquet.rows(file, path, self._text_key):
                             yield self._utf8(raw, f"{path}: row {row}", "text") if raw else ""
@@ -261,7 +262,7 @@ def _is_binary(path: Path) -> bool:
     if path.suffix == PARQUET or path.name.endswith(JSON_LINES):
         return False
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return b"\0" in file.read(8192)
     except OSError:
         return False  # reading it for real will say what is wrong

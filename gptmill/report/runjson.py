@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gptmill.errors import UserError
+from gptmill.plain import read_plain
 from gptmill.report.folding import fold_events
 from gptmill.report.loose import listing, mapping, number
 from gptmill.report.runlog import RunLog
+
+LARGEST = 2**30  # bytes; a step has about a kilobyte
 
 
 def read_run_json(path: Path) -> RunLog:
@@ -20,7 +23,7 @@ def read_run_json(path: Path) -> RunLog:
         UserError: it cannot be read, or is not such a file.
     """
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_plain(path, LARGEST))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a run folder or a run_*.json") from error
     except (ValueError, RecursionError):

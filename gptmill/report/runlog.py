@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gptmill.plain import lines_of, open_plain, read_plain
 from gptmill.report.columns import Looks, Steps
 from gptmill.report.folding import fold_events
 from gptmill.report.loose import mapping, number
@@ -107,11 +108,11 @@ def read_run(run_dir: Path) -> RunLog:
 def _events(metrics: Path, log: RunLog) -> Iterator[dict[str, Any]]:
     """The records of a log; counts those that are damaged. A last line without its end is about to be written."""
     try:
-        file = open(metrics, "rb")  # noqa: SIM115  (the generator closes it)
+        file = open_plain(metrics)
     except FileNotFoundError:
         return
     with file:
-        for line in file:
+        for line in lines_of(file):
             if (fields := parse_line(line)) is not None:
                 yield fields
             else:
@@ -137,7 +138,7 @@ def damage(log: RunLog) -> str:
 def _object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; an empty one when it is missing or damaged."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_plain(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return mapping(found)

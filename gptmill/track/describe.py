@@ -15,6 +15,7 @@ from typing import Any
 
 import gptmill
 from gptmill.durable import canonical_json, create, replace
+from gptmill.plain import read_plain
 from gptmill.plan.types import Plan
 from gptmill.track.records import without_nan
 
@@ -58,7 +59,7 @@ def describe(
 def plan_changes(run_dir: Path, plan: Plan) -> dict[str, list[Any]]:
     """What the plan says other than the one that the folder still describes, each with both values; call before ``describe``."""
     try:
-        before = json.loads((run_dir / "plan.json").read_bytes())
+        before = json.loads(read_plain(run_dir / "plan.json"))
         old = {name: before[name] for name in before if name != "advice"}
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
@@ -69,7 +70,7 @@ def plan_changes(run_dir: Path, plan: Plan) -> dict[str, list[Any]]:
 def is_run(path: Path) -> bool:
     """Whether the folder was written by gptmill: its config.json says so."""
     try:
-        found = json.loads((path / CONFIG).read_bytes())
+        found = json.loads(read_plain(path / CONFIG))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("format") == FORMAT
@@ -111,7 +112,8 @@ def git_commit(package: Path) -> str | None:
     """The commit our own code is at, with '-dirty' when files differ; None for an installed wheel."""
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(package), *words]
+        # a repository can name programs for git to run, and may have come in an archive
+        command = ["git", "-c", "core.fsmonitor=false", "-C", str(package), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 
     try:

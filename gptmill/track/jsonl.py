@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from gptmill.durable import write_all
 from gptmill.events import CheckpointDue, Event, Notice, RunDone
+from gptmill.plain import lines_of, open_plain
 from gptmill.track.records import record, without_nan
 
 METRICS = "metrics.jsonl"
@@ -77,11 +78,11 @@ def note(run_dir: Path, event: Event) -> None:
 def read_events(run_dir: Path) -> Iterator[dict[str, Any]]:
     """Every readable line of metrics.jsonl, in the order written; nothing when there is no such file."""
     try:
-        file = open(run_dir / METRICS, "rb")  # noqa: SIM115  (the generator closes it)
+        file = open_plain(run_dir / METRICS)
     except FileNotFoundError:
         return
     with file:
-        for line in file:
+        for line in lines_of(file):
             fields = parse_line(line)
             if fields is not None:
                 yield fields
@@ -96,8 +97,8 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
     """The last run_done line, with its ``iter`` and ``summary``, or None while the run was never completed."""
     last = None
     try:
-        with open(run_dir / METRICS, "rb") as file:
-            for line in file:
+        with open_plain(run_dir / METRICS) as file:
+            for line in lines_of(file):
                 if b'"run_done"' in line:
                     fields = parse_line(line)
                     if fields is not None and fields["event"] == "run_done":
@@ -110,7 +111,7 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
 def parse_line(line: bytes) -> dict[str, Any] | None:
     """One line as a record; None when it is damaged, or unfinished and about to be cut off by the next writer."""
     try:
-        fields = _decode(line) if line.endswith(b"\n") else None
+        fields = _decode(line) if line.endswith(b"\n") and not line.isspace() else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gptmill.errors import TryAgain, UserError
+from gptmill.plain import read_plain
 from gptmill.track.describe import CONFIG, OURS, TEMPORARY, is_run
 from gptmill.track.jsonl import finished
 
@@ -167,7 +168,7 @@ def _require_run(path: Path, otherwise: str) -> None:
 def _named_so(path: Path) -> bool:
     """Whether a config or an entrance asked for this very name: lm_wikitext-103 is no 103rd lm_wikitext."""
     try:
-        asked = json.loads((path / CONFIG).read_bytes())["keys"]["out_dir"]
+        asked = json.loads(read_plain(path / CONFIG))["keys"]["out_dir"]
         return Path(asked["value"]) == path and not asked["origin"].startswith("--")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False

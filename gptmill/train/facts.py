@@ -66,8 +66,11 @@ def compare(saved: dict[str, Any], mine: dict[str, Any], path: Path, otherwise: 
     """Hold a checkpoint's facts against this run's; returns at most one sentence, on what breaks bit-equality.
 
     Raises:
+        CheckpointError: it does not say of which.
         UserError: the checkpoint is of another model, dataset or optimizer.
     """
+    if not all(isinstance(saved.get(kind, {}), dict) for kind in ("must_match", "bits")):
+        raise CheckpointError(f"{path}: its manifest does not say what run saved it")
     # None is "not known" (a bare .bin has no hash): it proves nothing, so it refuses nothing.
     other = [
         change

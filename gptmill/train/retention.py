@@ -77,7 +77,7 @@ def sweep(run_dir: Path) -> int:
 
 def is_best(run_dir: Path, folder: Path) -> bool:
     """Whether the ``best`` link leads to this checkpoint."""
-    return (run_dir / "best").is_symlink() and (run_dir / "best").resolve() == folder.resolve()
+    return (run_dir / "best").is_symlink() and os.path.realpath(run_dir / "best") == os.path.realpath(folder)
 
 
 def mark_best(run_dir: Path, folder: Path) -> None:

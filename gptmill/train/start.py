@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gptmill.errors import UserError
@@ -14,7 +15,7 @@ def check_start(plan: Plan) -> None:
     if plan.checkpoint_file is None:
         return
     given = plan.checkpoint_file
-    folder = Path(given).resolve()  # best is a link, and a checkpoint knows its own name
+    folder = Path(os.path.realpath(given))  # best is a link, and a checkpoint knows its own name
     if not (folder / MANIFEST).exists():
         raise UserError(
             f"checkpoint_file={given}: not a checkpoint; name a folder such as RUN/checkpoints/step_00001000"

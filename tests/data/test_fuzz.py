@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import resource
 import shutil
@@ -35,7 +36,10 @@ from gptmill.data.texts import text_files
 from gptmill.errors import GptmillError
 from tests.data.toys import bare, blocks, in_one_folder, llmc_file
 
-CASES = {"llm.c": 800, "meta.json": 300, "text": 400, "jsonl": 400, "parquet": 600}
+MORE = int(os.environ.get("GPTMILL_FUZZ", "1"))  # times as many, in benchmarks/reliability_inputs
+CASES = {
+    kind: n * MORE for kind, n in {"llm.c": 800, "meta.json": 300, "text": 400, "jsonl": 400, "parquet": 600}.items()
+}
 MOST_BYTES = 16 * 2**20  # of Python and numpy memory in one case; the longest input has 1 MiB
 MOST_RSS = 256 * 2**20  # that the whole process grows by over all cases of a kind; this counts Arrow's memory too
 MOST_SECONDS = 2.0  # of CPU in one case, with tracemalloc, which slows a run of spaces ten times

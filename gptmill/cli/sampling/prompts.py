@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from gptmill.config.wording import show
 from gptmill.data.tokenizers.base import Tokenizer, valid
 from gptmill.errors import UserError
+from gptmill.plain import open_plain
 
 MAX_BYTES = 4 * 2**20  # far beyond any context, and encoded in seconds
 
@@ -70,12 +70,7 @@ def _read_file(given: str) -> str:
     if not path.name or "\0" in path.name:
         raise UserError(f"{says}names no file; try FILE:prompt.txt")
     try:
-        descriptor = os.open(
-            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-        )  # a pipe without a writer must not hang us
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UserError(f"{says}is a folder or a device; name a text file")
+        with open_plain(path) as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{says}{error.strerror}; name a text file, as FILE:prompt.txt") from None

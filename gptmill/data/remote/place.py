@@ -21,6 +21,7 @@ from gptmill import units
 from gptmill.data.remote.files import Offline, RemoteFile
 from gptmill.data.remote.hub import list_files, page
 from gptmill.errors import DataError, TryAgain, UserError
+from gptmill.plain import read_plain
 
 Progress = Callable[[str, int, int | None], None]  # what is being fetched, bytes done, bytes in all where known
 CHECKED = "checked.json"
@@ -134,7 +135,7 @@ class Place:
             )
         if file.sha256 is None:
             return
-        stamp = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, file.sha256]
+        stamp = [os.path.realpath(path), stat.st_size, stat.st_mtime_ns, file.sha256]
         known = self._stamps()
         if stamp in known:
             return
@@ -151,7 +152,7 @@ class Place:
 
     def _stamps(self) -> list[list[object]]:
         try:
-            found = json.loads((self.downloads / CHECKED).read_bytes())
+            found = json.loads(read_plain(self.downloads / CHECKED))
         except (OSError, ValueError, RecursionError):
             return []
         return found if isinstance(found, list) and all(isinstance(one, list) and one for one in found) else []

@@ -9,6 +9,7 @@ from pathlib import Path
 from gptmill.data.tokenizers import bpe, byte, char, gpt2, ranks  # noqa: F401  each joins TOKENIZERS
 from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer
 from gptmill.errors import DataError
+from gptmill.plain import read_plain
 
 __all__ = ["TOKENIZERS", "Tokenizer", "canonical", "load_tokenizer", "make_tokenizer", "what_it_reads"]
 
@@ -57,8 +58,7 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
     folder = Path(folder)
     path = folder / "tokenizer.json"
     try:
-        with path.open("rb") as file:
-            body = json.loads(file.read(LARGEST_JSON))
+        body = json.loads(read_plain(path, LARGEST_JSON))
         if not isinstance(body, dict) or body.get("kind") not in TOKENIZERS:
             raise ValueError(f"kind must be one of {', '.join(TOKENIZERS)}")
         return TOKENIZERS[body["kind"]].loaded(folder, body)

@@ -17,6 +17,7 @@ from gptmill.data.pieces import pieces_of
 from gptmill.data.tokenizers.base import END_OF_TEXT, TOKENIZERS, Tokenizer, valid
 from gptmill.data.tokenizers.ranked import RankedTokenizer
 from gptmill.errors import UserError
+from gptmill.plain import read_plain
 
 ENCODER, MERGES = "encoder.json", "vocab.bpe"
 LARGEST_VOCABULARY = 2**20
@@ -75,15 +76,15 @@ class BpeKind:
         if not isinstance(digests, dict):
             raise ValueError("sha256 must name two files")
         for name in (ENCODER, MERGES):
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digests[name]:
+            if hashlib.sha256(read_plain(folder / name)).hexdigest() != digests[name]:
                 raise ValueError(f"{name} is damaged: its SHA-256 is not the recorded one")
         return read_files(str(body["name"]), folder)
 
 
 def read_files(name: str, folder: Path) -> BpeTokenizer:
     """A tokenizer from GPT-2's two files. Raises ValueError when they are not such files or do not belong together."""
-    ids = json.loads((folder / ENCODER).read_bytes())
-    lines = (folder / MERGES).read_text(encoding="utf-8").split("\n")
+    ids = json.loads(read_plain(folder / ENCODER))
+    lines = read_plain(folder / MERGES).decode().split("\n")
     pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
     known = set(_printable_bytes().values())
     if not all(len(pair) == 2 and pair[0] and pair[1] and known.issuperset(pair[0] + pair[1]) for pair in pairs):

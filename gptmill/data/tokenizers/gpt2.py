@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, no_argument
 from gptmill.data.tokenizers.bpe import ENCODER, MERGES, read_files
 from gptmill.errors import DataError
+from gptmill.plain import read_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def from_folder(folder: Path) -> Tokenizer:
     for name, expected in SHA256.items():
         path = folder / name
         try:
-            content = path.read_bytes()
+            content = read_plain(path, LARGEST_FILE)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); GPT-2's tokenizer needs {_both()}") from None
         if hashlib.sha256(content).hexdigest() != expected:

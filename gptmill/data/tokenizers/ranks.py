@@ -17,6 +17,7 @@ from gptmill.data.remote.files import Offline, RemoteFile
 from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, no_argument
 from gptmill.data.tokenizers.ranked import RankedTokenizer
 from gptmill.errors import DataError
+from gptmill.plain import read_plain
 
 ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/"
 
@@ -95,11 +96,11 @@ class RanksKind:
                 f"tokenizer={self._name}: no network ({error}); fetch {file.url} and put it there as {folder / file.name}, "
                 f"or train a vocabulary here: --tokenizer bpe-4096"
             ) from None
-        return _checked(self._name, path.read_bytes(), path)
+        return _checked(self._name, read_plain(path), path)
 
     def loaded(self, folder: Path, body: dict[str, object]) -> Tokenizer:
         path = folder / PUBLISHED[self._name].file.name
-        return _checked(self._name, path.read_bytes(), path)
+        return _checked(self._name, read_plain(path), path)
 
 
 def _checked(name: str, raw: bytes, path: Path) -> RanksTokenizer:

@@ -1,0 +1,68 @@
+"""Run the parts that are asked for, or all, and keep their figures; see the package's docstring."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # forked children cannot inherit a thread pool; and bits depend on the count
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import benchmarks.reliability_inputs as package
+from benchmarks.reliability_inputs import fuzz, matrix, network, payloads, secrets
+from benchmarks.reliability_inputs.workshop import ROOT
+from gptmill.plan.hardware import detect_machine
+
+PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
+    "matrix": matrix.trial,
+    "configs": fuzz.configs,
+    "data": fuzz.data,
+    "payloads": payloads.trial,
+    "secrets": secrets.trial,
+    "network": network.trial,
+}
+OUT = ROOT / "benchmarks" / "results" / "reliability_inputs.json"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--scale", type=float, default=1.0, help="below 1: fewer cases")
+    asked = parser.parse_args()
+    good = True
+    for name in asked.part:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="gptmill-inputs-") as folder:
+            found = PARTS[name](Path(folder), asked.scale)
+        print(*found.get("failures", [])[:20], sep="\n", end="\n" * bool(found.get("failures")), flush=True)
+        good &= found["good"] is not False
+        results = json.loads(OUT.read_text()) if OUT.exists() else {}  # now: two may run beside each other
+        results[name] = {**found, "scale": asked.scale, "part_seconds": time.monotonic() - began, **_where()}
+        OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    print("all good" if good else "FAILED")
+    return 0 if good else 1
+
+
+def _where() -> dict[str, Any]:
+    import torch
+
+    machine = detect_machine("cpu")
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": f"{machine.name}, {machine.cores} cores",
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
