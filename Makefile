@@ -61,6 +61,8 @@ wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty
 reliability: .venv/dev  ## kills, full disks, power cuts, damaged files: make reliability PART="storm disk" SHARE=0.1
 	$(BIN)/python -m benchmarks.reliability $(if $(PART),--part $(PART)) $(if $(SHARE),--share $(SHARE))
 	$(if $(PART),,$(BIN)/python -m benchmarks.supervision)
+	$(if $(PART),,$(BIN)/python -m benchmarks.strategies)
+	$(if $(PART),,$(BIN)/python -m benchmarks.reliability_inputs)
 
 bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
 	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"

@@ -137,7 +137,7 @@ def resume(
 
 def _begin(given: Path, state: TrainState, facts: dict[str, Any]) -> tuple[Path, list[str]]:
     """Take weights, moments and position from another run's checkpoint; what was best there is not of this run."""
-    folder = given.resolve()  # best is a link, and a checkpoint knows its own name
+    folder = Path(os.path.realpath(given))  # best is a link, and a checkpoint knows its own name
     same = "checkpoint_file begins a run of the same model, data and optimizer only"
     notices = compare(manifests.read_manifest(folder).facts, facts, given, same)
     load(folder, state)
@@ -152,7 +152,7 @@ def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:
     had never stopped.
     """
     early = state.iter < plan.max_iters and stop_reason(state.early_stop, plan) is not None
-    folder = (run_dir / "best").resolve() if early and plan.early_stop_restore_best else None
+    folder = Path(os.path.realpath(run_dir / "best")) if early and plan.early_stop_restore_best else None
     if folder is not None and folder.exists():
         with contextlib.suppress(CheckpointError):  # damaged: `sample` falls back to the last as well
             return sha256_of(weights_in(folder, manifests.read_manifest(folder), state.model))

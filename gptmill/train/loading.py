@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from
@@ -34,7 +35,7 @@ def load(path: Path, state: TrainState) -> None:
         weights, moments = _tensors(path, manifest, state.model)
         restore_weights(path, state.model, weights)
         restore_moments(path, state, moments)
-    restore_numbers(path, state, json.loads(manifests.read_member(path, manifests.NUMBERS, manifest)))
+    restore_numbers(path, state, _numbers(path, manifest))
 
 
 def weights_in(path: Path, manifest: Manifest, model: nn.Module) -> dict[str, Tensor]:
@@ -59,6 +60,13 @@ def _tensors(path: Path, manifest: Manifest, model: nn.Module) -> tuple[dict[str
     found, names = read_whole(path), {name for name, _ in model.named_parameters()}
     weights = {name: found.pop(name) for name in names & found.keys()}
     return weights, found
+
+
+def _numbers(path: Path, manifest: Manifest) -> dict[str, Any]:
+    try:
+        return dict(json.loads(manifests.read_member(path, manifests.NUMBERS, manifest)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path / manifests.NUMBERS}: not the JSON object that a run saves") from error
 
 
 def _parsed(path: Path, member: str, manifest: Manifest) -> dict[str, Tensor]:

@@ -99,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
         found = json.loads(data)
         manifest = Manifest(int(found["iter"]), bool(found["best"]), dict(found["files"]), dict(found["facts"]))
         whole = found["format"] != FORMAT or encode(manifest) == data
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         whole = False
     if not whole:
         raise CheckpointError(f"{path}: damaged or edited: it does not match its own digest")
@@ -115,6 +115,9 @@ def read_manifest(folder: Path) -> Manifest:
 def read_member(folder: Path, name: str, manifest: Manifest) -> bytes:
     """The bytes of one file, proven to be those that were saved: what is returned is what was hashed."""
     with _open(folder / name) as file:
+        _compare_size(
+            folder / name, os.fstat(file.fileno()).st_size, manifest.files[name]
+        )  # it may have a terabyte of holes
         data = file.read()
     _compare(folder / name, fingerprint(data), manifest.files[name])
     return data
@@ -129,6 +132,8 @@ def verify(folder: Path) -> list[str]:
     problems: list[str] = []
     for name in sorted(manifest.files):
         try:
+            with _open(folder / name) as file:
+                _compare_size(folder / name, os.fstat(file.fileno()).st_size, manifest.files[name])
             _compare(folder / name, fingerprint_file(folder / name), manifest.files[name])
         except CheckpointError as error:
             problems += error.problems
@@ -180,8 +185,12 @@ def _digest(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _compare_size(path: Path, size: int, expected: dict[str, Any]) -> None:
+    if size != expected["bytes"]:
+        raise CheckpointError(f"{path}: damaged: {size:,} bytes, not the {expected['bytes']:,} saved")
+
+
 def _compare(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    if found["bytes"] != expected["bytes"]:
-        raise CheckpointError(f"{path}: damaged: {found['bytes']:,} bytes, not the {expected['bytes']:,} saved")
+    _compare_size(path, found["bytes"], expected)
     if found["sha256"] != expected["sha256"]:
         raise CheckpointError(f"{path}: damaged: its SHA-256 is not the one in the manifest")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gptmill.errors import CheckpointError
 from gptmill.train.early_stop import EarlyStop
+from gptmill.train.numbers import check_numbers
 from gptmill.train.spikes import Recent
 from gptmill.train.state import TrainState
 
@@ -36,6 +37,7 @@ def restore_numbers(path: Path, state: TrainState, saved: dict[str, Any]) -> Non
         raise CheckpointError(
             f"{path / 'state.json'}: holds {', '.join(saved)}; expected {', '.join(numbers_of(state))}"
         )
+    check_numbers(path, saved)
     scaler = saved.pop("scaler")
     state.early_stop, state.recent = EarlyStop(**saved.pop("early_stop")), Recent(**saved.pop("recent"))
     if state.scaler is not None and scaler:
