@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_format
 import math
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -33,7 +32,8 @@ Planner = Callable[[Machine], Plan]
 
 def _whole(type_: object, tokens: Sequence[Token]) -> int:
     """--gpus as it was typed: 1.5 is no number of devices."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", given := tokens[0].value):
+    given = tokens[0].value
+    if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given)):
         raise UserError(f"--gpus={given}: must be a whole number, at least 1")
     return int(given)
 

@@ -184,7 +184,10 @@ def test_the_guides_commands_work_and_500_clean_steps_on_a_real_corpus_raise_no_
 def test_the_guide_lists_the_alarms_of_the_zoo() -> None:
     listed = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [^|]* \| (?:every|first)", GUIDE, re.MULTILINE)
     named = {kind for _, kinds, _ in FAULTS.values() for kind in kinds}
-    assert {name for names in listed for name in re.findall(r"`(\w+)`", names)} == named | {"vanishing_update"}
+    assert {name for names in listed for name in re.findall(r"`(\w+)`", names)} == named | {
+        "vanishing_update",
+        "weights_differ",
+    }
 
 
 def test_gradients_below_eps_are_named_though_nothing_clips_them() -> None:

@@ -41,7 +41,7 @@ def rotation_of_an_odd_width(draw: st.DrawFn) -> Broken:
 @breaks
 def floor_above_the_peak(draw: st.DrawFn) -> Broken:
     peak = draw(st.floats(0, 1))
-    keys = ("learning_rate", "min_lr", "decay_lr", "schedule")
+    keys = ("learning_rate", "min_lr", "decay_lr", "schedule", "lr_scaling")
     floor = repr(peak + draw(st.floats(1e-3, 9)))
     broken = put(draw, "min_lr", bare(floor), ("learning_rate",), keys)
     return Broken([*broken.words, f"--lr={peak!r}"], broken.files, broken.says)
