@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-STEPPING, EVALUATING = 6.0, 1.5  # seconds of steps, of evaluation batches
+STEPPING, EVALUATING = 8.0, 1.5  # seconds of steps, of evaluation batches
 LONGEST_STEP = 1.5  # seconds; a micro-batch that takes longer is measured in part
 BLOCKS = 3  # of steps, whose means tell how steady the machine is
 STEADIEST = 0.05  # no interval is narrower
