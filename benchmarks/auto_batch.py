@@ -17,6 +17,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
@@ -51,10 +52,10 @@ def settle(config: dict[str, Any], memory: int | None = None) -> Plan:
     return make_plan(Config(**config), data=data, machine=replace(machine, memory=memory or machine.memory))
 
 
-def draw(device: str, n: int) -> list[dict[str, Any]]:
+def draw(device: str, n: int) -> Iterator[dict[str, Any]]:
     """Configs and caps [bytes]."""
-    dice, found = random.Random(SEED), []
-    while len(found) < n:
+    dice, found = random.Random(SEED), 0
+    while found < n:
         n_layer, n_head, n_embd = dice.choice(SIZES[device])
         config = {
             "device": device, "n_layer": n_layer, "n_head": n_head, "n_embd": n_embd,
@@ -73,8 +74,8 @@ def draw(device: str, n: int) -> list[dict[str, Any]]:
         whole = needs(in_micro_steps(plan, 1, plan.effective_batch_size))
         cap = int(dice.uniform(1.1 * least, 1.05 * whole) / config["target_memory_utilization"])
         if whole > 1.2 * least and cap < 0.7 * (plan.device_memory or 0):
-            found.append({"config": config, "cap": cap})
-    return found
+            found += 1
+            yield {"config": config, "cap": cap}
 
 
 def train(config: dict[str, Any], cap: int, split: int | None) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def train(config: dict[str, Any], cap: int, split: int | None) -> dict[str, Any]
     if plan.device == "cuda":
         torch.cuda.set_per_process_memory_fraction(cap / torch.cuda.get_device_properties(0).total_memory)
     state, engine = new_state(plan), Single(Place())
-    material = Material({}, {}, None, state, engine)  # type: ignore[arg-type]
+    material = Material({}, {}, None, state, engine, None)  # type: ignore[arg-type]
     if split is None:
         planned = plan
         plan = try_batch_size(plan, material, True)
