@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,15 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 
 def create(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write a new file, readable by its owner only, and wait until the disk has it."""
+    create_from(path, [data], sync=sync)
+
+
+def create_from(path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = True) -> None:
+    """The same of pieces, which need not be in memory at the same time."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with _named(path, fd):
-        write_all(fd, data)
+        for piece in pieces:
+            write_all(fd, piece)
         if sync:
             os.fsync(fd)
 

@@ -145,8 +145,13 @@ class Run:
 def fork(work: Callable[[], None]) -> int:
     """Run ``work`` in a forked process; returns its pid."""
     pid = os.fork()
-    if pid:
-        return pid
+    if pid == 0:
+        leave_by(work)
+    return pid
+
+
+def leave_by(work: Callable[[], None]) -> None:
+    """Do the work and end this process, whatever comes of it."""
     code = 1
     try:
         work()

@@ -8,10 +8,11 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.reliability.runs import leave_by
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -97,7 +98,7 @@ class Workshop:
         """Exit code, processor seconds, most memory [bytes]."""
         pid = os.fork()
         if pid == 0:
-            _leave_by(work)
+            leave_by(work)
         deadline = time.monotonic() + LIMIT
         while True:
             done, status, usage = os.wait4(pid, os.WNOHANG)
@@ -106,22 +107,6 @@ class Workshop:
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.002)
-
-
-def _leave_by(work: Callable[[], None]) -> None:
-    """Do the work and end the process, whatever comes of it."""
-    code = 1
-    try:
-        work()
-        code = 0
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def _command(words: list[str]) -> None:

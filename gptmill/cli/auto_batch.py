@@ -49,6 +49,8 @@ def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
     candidate = plan
     measured: dict[int, int] = {}  # batch size -> bytes, in the order tried
     for _ in range(TRIALS):
+        if found.engine.place.rank == 0:  # each takes seconds, of a large model minutes
+            say(f"batch_size={candidate.batch_size}: trying it")
         used = _most(found, trial_here(candidate, found.state, forward) if on_gpu else trial_apart(candidate))
         more = _each(candidate, used, measured)
         if used is not None and used <= target:

@@ -46,6 +46,13 @@ def show(settled: Plan, found: Outlook, argv: list[str]) -> None:
         console.print(Text(f"\nStart it: {shlex.join([*_launcher(settled), 'train', *argv])}"), soft_wrap=True)
 
 
+SHARED = {  # by strategy, what several devices share out
+    "ddp": "ddp: each holds everything",
+    "zero1": "zero1: each holds its share of the moments",
+    "fsdp": "fsdp: each holds its share of everything",
+}
+
+
 def _launcher(settled: Plan) -> list[str]:
     if settled.world_size == 1:
         return ["gptmill"]
@@ -69,7 +76,7 @@ def facts(settled: Plan) -> dict[str, list[str]]:
         "data": [_data(p)],
         "step": [
             f"{sizes(p)} sequence{'s' * (p.batch_size > 1)} x {p.gradient_accumulation_steps} micro-step{'s' * (p.gradient_accumulation_steps > 1)} = {p.effective_batch_size:,} sequences"
-            + (f", over {p.world_size} devices" if p.world_size > 1 else ""),
+            + (f", over {p.world_size} devices ({SHARED[p.strategy]})" if p.world_size > 1 else ""),
             f"= {p.tokens_per_iter:,} tokens, {flops(p.tokens_per_iter * p.flops_per_token)}",
         ],
         "run": [

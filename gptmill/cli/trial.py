@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,7 +121,6 @@ def _plan_from(fields: dict[str, Any]) -> Plan:
 
 def main() -> None:
     request = json.loads(sys.stdin.read())
-    sys.path.insert(0, str(Path.cwd()))
     import_parts(request["imports"])
     try:
         used: int | None = _take_steps(_worst(_plan_from(request["plan"])))

@@ -130,7 +130,7 @@ def cpu_has_no_fp16(c: Config) -> Broken | None:
     return Broken(("dtype", "device"), says)
 
 
-def fsdp_trains_whole_runs(c: Config) -> Broken | None:
+def fsdp_has_no_scaler_and_no_samples(c: Config) -> Broken | None:
     if c.strategy != "fsdp":
         return None
     if c.dtype == "float16":
@@ -211,7 +211,7 @@ RULES: list[Callable[[Config], Broken | None]] = [
     floor_below_peak,
     device_is_known,
     cpu_has_no_fp16,
-    fsdp_trains_whole_runs,
+    fsdp_has_no_scaler_and_no_samples,
     start_is_known,
     checkpoint_is_a_folder,
     dataset_stays_inside,

@@ -64,11 +64,12 @@ class Checkpointer:
             return self._tidy(event.iter)
         if isinstance(event, CheckpointDue):
             return self._save(event)
-        if self._behind.is_done:
-            return self._settled()
-        if isinstance(event, RunDone) and self.delete:
-            return self._attempt(event.iter, "not all that was to go is gone", retention.keep_best_and_last)
-        return []
+        if isinstance(event, RunDone):
+            return self._settled() + (self._delete(event.iter) if self.delete else [])
+        return self._settled() if self._behind.is_done else []
+
+    def _delete(self, iter: int) -> list[Event]:
+        return self._attempt(iter, "not all that was to go is gone", retention.keep_best_and_last)
 
     def _tidy(self, iter: int) -> list[Event]:
         if (self.run_dir / "checkpoints" / step_name(iter)).exists():

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -24,6 +23,7 @@ from typing import Any
 
 from gptmill.durable import canonical_json
 from gptmill.errors import CheckpointError
+from gptmill.plain import open_plain
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -170,10 +170,7 @@ def newest_good(run_dir: Path) -> tuple[Path | None, list[str]]:
 def _open(path: Path) -> Iterator[BufferedReader]:
     """Open a plain file, turning what the disk says (missing, unreadable, I/O error) into a CheckpointError."""
     try:
-        # O_NONBLOCK: a pipe put in a file's place must not hang us
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise CheckpointError(f"{path}: not a plain file")
+        with open_plain(path) as file:
             yield file
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None

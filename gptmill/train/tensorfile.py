@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,15 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
         OSError: the disk refuses.
     """
     digest, size = hashlib.sha256(), 0
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
+
+    def hashed() -> Iterator[bytes | memoryview]:
+        nonlocal size
         for piece in _pieces(tensors):
             digest.update(piece)
-            durable.write_all(fd, piece)
             size += len(piece)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+            yield piece
+
+    durable.create_from(path, hashed())
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 

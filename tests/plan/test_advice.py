@@ -31,6 +31,7 @@ class Case:
 
 CASES = {
     "dataset_not_prepared": Case("dataset", {}, {}, "gptmill prepare --dataset openwebtext, or", facts=None),
+    "nothing_to_share": Case("strategy", {"strategy": "fsdp"}, {"strategy": "ddp"}, "gptmill launch --gpus"),
     "vocabulary_assumed": Case("vocab_size", {}, {}, "gptmill prepare", facts=data(vocab_size=None)),
     "vocabulary_unaligned": Case("vocab_size", {"vocab_size": 50257}, {"vocab_size": 50304}, "vocab_size=50304"),
     "unusual_head_width": Case("n_head", {"n_head": 96}, {"n_head": 48}, "n_head=12"),  # 8 and 16 wide

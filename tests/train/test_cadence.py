@@ -24,6 +24,7 @@ def test_young_s_interval_loses_least() -> None:
 
         assert all(lost(best) <= lost(share * best) for share in (0.5, 0.9, 1.1, 2.0))
     assert 60 * minutes_between(None, 2.0) == pytest.approx(588, abs=1)
+    assert minutes_between(None, 0.05) == pytest.approx(1.5, abs=0.05)  # resume.md says both
     assert [minutes_between(None, stall) for stall in (None, 0.0, 1e6)] == [10, 1, 60]
     assert minutes_between(0.0, 5.0) == 0 and minutes_between(7.0, 5.0) == 7
 

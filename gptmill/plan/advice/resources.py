@@ -18,6 +18,18 @@ COSTLY = 0.25  # share of a run that goes into evaluations
 LATE = 3600.0  # seconds without a checkpoint
 
 
+@ADVICE.register("nothing_to_share")
+def nothing_to_share(run: Situation) -> Advice | None:
+    if run.plan.world_size > 1 or run.config.strategy not in ("zero1", "fsdp"):
+        return None
+    return note(
+        "strategy",
+        f"{run.config.strategy} shares the state out among devices, and this is one",
+        "it is as though it were not set",
+        "gptmill launch --gpus=N, or gptmill plan --gpus=N to see what it would do",
+    )
+
+
 @ADVICE.register("does_not_fit")
 def does_not_fit(run: Situation) -> Advice | None:
     plan = run.plan
