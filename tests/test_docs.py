@@ -59,6 +59,13 @@ def test_the_readmes_speed_is_the_one_on_file() -> None:
         assert f"{found[size]['ratio']:.1f}x {words}" in README
 
 
+def test_what_a_checkpoint_a_minute_costs_is_on_file() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "stall_cpu.json").read_text())
+    behind, waiting = (f"{100 * found[way]['share_of_a_minute']:.1f}%" for way in ("behind", "waiting"))
+    words = " ".join((ROOT / "docs" / "guide" / "resume.md").read_text().split())
+    assert f"a checkpoint a minute: {behind} of the time goes into saving, {waiting} where" in words
+
+
 def test_every_link_in_the_documents_leads_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         prose = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
