@@ -134,7 +134,7 @@ class FoldedRun:
         return "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members.items()) + "\n}\n"
 
     def _add_iteration(self, fields: dict[str, Any]) -> None:
-        kept = ("iter", "loss", "time_ms", "lr", "grad_norm", "tokens_per_second", "loss_variance", "mfu", "memory")
+        kept = ("iter", "loss", "time_ms", "lr", "grad_norm", "tokens_per_second", "loss_variance", "mfu", "memory", "sparsity")
         entry = {key: fields[key] for key in kept if key in fields}
         if isinstance(gradients := fields.get("gradients"), dict):  # the layers' own are in metrics.jsonl
             entry["gradients"] = {key: value for key, value in gradients.items() if key != "layers"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from gptmill.events import CheckpointDue, EvalDone, Event, StepDone
 
-LOOKS = ("mfu", "loss_variance", "memory", "gradients", "weights")  # parts of a step's record that not every step has
+LOOKS = ("mfu", "loss_variance", "memory", "gradients", "weights", "sparsity", "pruning")  # parts of a step's record that not every step has
 
 
 def event_name(event: Event) -> str:
