@@ -117,7 +117,9 @@ class Config(BaseModel):
     decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
 
     pruning_method: PruningMethod = key(
-        "pruning", "none", "which weights of linear layers become zero: small ones; ones that move to zero; by Adam's state"
+        "pruning",
+        "none",
+        "which weights of linear layers become zero: small ones; ones that move to zero; by Adam's state",
     )
     target_sparsity: Fraction = key("pruning", 0.5, "share of those weights that are zero in the end, exactly")
     pruning_warmup: Natural = key("pruning", 1000, "steps before any is")

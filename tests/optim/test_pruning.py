@@ -15,7 +15,7 @@ from gptmill.config import schema
 from gptmill.config.coerce import choices
 from gptmill.model.gpt import build
 from gptmill.optim.pruning.methods import METHODS
-from gptmill.optim.pruning.pruner import Pruner, prunable
+from gptmill.optim.pruning.pruner import prunable
 from gptmill.optim.pruning.ramp import is_due, sparsity_at
 from gptmill.optim.pruning.select import key_of, threshold
 from gptmill.plan.types import Plan
@@ -196,7 +196,9 @@ def test_a_run_follows_the_ramp_ends_at_the_target_and_what_went_never_returns(m
 
 
 def test_state_pruning_leaves_pruned_weights_out_of_gradients_and_moments() -> None:
-    plan = small_plan(pruning_method="state", target_sparsity=0.6, pruning_warmup=2, pruning_interval=1, pruning_ramp_end=4)
+    plan = small_plan(
+        pruning_method="state", target_sparsity=0.6, pruning_warmup=2, pruning_interval=1, pruning_ramp_end=4
+    )
     state = new_state(plan)
     seen: list[bool] = []
 

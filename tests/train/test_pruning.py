@@ -69,7 +69,9 @@ def test_a_checkpoint_of_a_dense_run_can_be_pruned_and_one_of_another_method_gon
     list(events(dense, state))
     save(tmp_path, state, FACTS)
     for method in ("movement", "magnitude"):
-        plan = small_plan(pruning_method=method, target_sparsity=0.5, pruning_warmup=7, pruning_ramp_end=8, max_iters=10)
+        plan = small_plan(
+            pruning_method=method, target_sparsity=0.5, pruning_warmup=7, pruning_ramp_end=8, max_iters=10
+        )
         later = new_state(plan)
         resume(tmp_path, later, FACTS)
         first = later.model.blocks[0].attn.c_attn.weight.detach().clone()
@@ -144,9 +146,7 @@ def test_one_layer_may_lose_more_than_another_and_the_record_says_so() -> None:
     told = {e.iter: e.pruning for e in events(plan, state) if isinstance(e, StepDone) and e.pruning}
     assert sorted(told) == [4, 6, 8, 9] and [told[t]["complete"] for t in sorted(told)] == [False] * 3 + [True]
     weights, last = dict(state.model.named_parameters()), told[9]
-    assert last["layers"] == {
-        name: int((weights[name] == 0).sum()) / weights[name].numel() for name in last["layers"]
-    }
+    assert last["layers"] == {name: int((weights[name] == 0).sum()) / weights[name].numel() for name in last["layers"]}
     assert len(set(last["layers"].values())) > 1
     assert last["pruned"] == sum(int((weights[name] == 0).sum()) for name in last["layers"])
     assert last["prunable"] == sum(weights[name].numel() for name in last["layers"])

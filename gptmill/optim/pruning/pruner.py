@@ -64,6 +64,10 @@ class Pruner:
         return round(self._plan.target_sparsity * self.n_prunable)
 
     @property
+    def complete(self) -> bool:
+        return self.n_pruned >= self.target
+
+    @property
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds: a mask for each weight, and what the method keeps of it."""
         found = {f"{PREFIX}{name}.mask": mask for name, mask in self._masks.items()}
@@ -134,7 +138,7 @@ class Pruner:
             self._news = True
         if self.n_pruned:
             self._apply()
-        return more and self.n_pruned == self.target
+        return more and self.complete
 
     def news(self) -> dict[str, Any] | None:
         """How much of each layer is pruned, once after that has changed."""
@@ -147,7 +151,7 @@ class Pruner:
         return {
             "pruned": self.n_pruned,
             "prunable": self.n_prunable,
-            "complete": self.n_pruned >= self.target,
+            "complete": self.complete,
             "layers": layers,
         }
 
