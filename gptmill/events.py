@@ -40,6 +40,8 @@ class StepDone(Event):
         weights: on steps that looked at them; None on others.
         mfu: what these tokens in these seconds mean on this device; ``track/meters.py`` adds it.
         loss_variance: over the last steps of this process, this one included; ``track/meters.py`` adds it.
+        sparsity: share of the prunable weights that are zero now; None where the run does not prune.
+        pruning: on steps that pruned more: how many are, of how many, and the share in every layer.
     """
 
     loss: float
@@ -54,6 +56,8 @@ class StepDone(Event):
     weights: dict[str, Any] | None = None
     mfu: dict[str, Any] | None = None
     loss_variance: float | None = None
+    sparsity: float | None = None
+    pruning: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

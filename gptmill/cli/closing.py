@@ -40,6 +40,8 @@ def closing(result: dict[str, Any]) -> str:
         perplexity = f" (perplexity {result['perplexity']:.2f})" if result["perplexity"] is not None else ""
         lines.append(f"best validation loss {result['best_val_loss']:.4f} nats/token{perplexity}")
         lines.append(f"unigram entropy      {result['unigram_entropy']:.4f}: what token frequencies alone would reach")
+    if pruning := result.get("pruning"):
+        lines.append(sparsity(pruning))
     if result["tokens_per_second"]:
         speed = f"median step {result['tokens_per_second']:,.0f} tokens/s"
         if result.get("mfu") is not None:
@@ -59,6 +61,17 @@ def closing(result: dict[str, Any]) -> str:
     ):
         lines.append(f"try it     gptmill sample --run {shlex.quote(result['run_dir'])}")
     return "\n".join(lines)
+
+
+def sparsity(pruning: dict[str, Any]) -> str:
+    """Of all, and of the layers with the fewest and the most zeros."""
+    layers = sorted(pruning["layers"].items(), key=lambda layer: layer[1])
+    (least, low), (most, high) = layers[0], layers[-1]
+    short = "" if pruning["complete"] else "short of target_sparsity; "
+    return (
+        f"sparsity             {pruning['pruned'] / pruning['prunable']:.2%}: {short}{pruning['pruned']:,} of "
+        f"{pruning['prunable']:,} weights are zero; {low:.1%} of {least} to {high:.1%} of {most}"
+    )
 
 
 def standing(run_dir: str | Path) -> str:

@@ -111,6 +111,7 @@ def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
 
     from gptmill.model.gpt import build
     from gptmill.optim.optimizers import OPTIMIZERS
+    from gptmill.optim.pruning.pruner import Pruner
     from gptmill.parallel.launch import Place, ask_for_determinism
     from gptmill.parallel.single import Single
     from gptmill.train.device import keep_freed_memory
@@ -124,4 +125,6 @@ def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
     engine = engine or Single(Place())
     engine.shard(model, plan)
     scaler = torch.amp.GradScaler(plan.device.split(":")[0]) if plan.dtype == "float16" else None
-    return TrainState(model, engine.share_out(OPTIMIZERS[plan.optimizer](model, plan)), scaler)
+    optimizer = engine.share_out(OPTIMIZERS[plan.optimizer](model, plan))
+    pruner = Pruner(model, optimizer, plan) if plan.pruning_method != "none" else None
+    return TrainState(model, optimizer, scaler, pruner)

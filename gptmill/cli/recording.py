@@ -52,6 +52,7 @@ def summary_of(plan: Plan, run_dir: Path, found: Material) -> Summary:
         unigram_entropy=unigram_loss(found.tokens["train"], found.eval_windows["val"][:, 1:], plan.shape),
         weights_sha256=lambda: result_sha256(run_dir, found.state, plan),
         peak_memory=held(plan),
+        pruning=lambda: found.state.pruner.standing() if found.state.pruner else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Keys and values that the vocabulary has and this version has not: refused with one line, never quietly ignored.
 
-A value that asks for nothing (``pruning_method=none``, ``use_fp8=False``) is accepted, so configs written for other
+A value that asks for nothing (``penalty_type=none``, ``use_fp8=False``) is accepted, so configs written for other
 systems run where they mean the same. A capability that arrives moves its lines from here to the schema.
 """
 
@@ -29,7 +29,6 @@ KEYS: dict[str, Later] = {
     "reinitialize_weights": Later("loading pretrained weights", ON),
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
-    "pruning_method": Later("pruning", NOTHING),
     "use_fp8": Later("fp8 training"),
 }
 
@@ -38,10 +37,6 @@ OPTIONS: frozenset[str] = frozenset(
     [
         "penalty_top_k",
         "top_k",
-        "target_sparsity",
-        "pruning_warmup",
-        "pruning_interval",
-        "pruning_ramp_end",
         "spam_theta",
         "spam_interval",
         "spam_warmup_steps",

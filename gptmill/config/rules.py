@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gptmill.config.coerce import choices
 from gptmill.config.schema import Config
 from gptmill.config.wording import nearest
 
@@ -44,6 +45,9 @@ LARGEST: dict[str, int] = {
     "max_samples": 10**12,
     "warmup_iters": 10**12,
     "lr_decay_iters": 10**12,
+    "pruning_warmup": 10**12,
+    "pruning_interval": 10**12,
+    "pruning_ramp_end": 10**12,
     "eval_interval": 10**12,
     "eval_iters": 10**9,
     "log_interval": 10**12,
@@ -141,6 +145,25 @@ def fsdp_has_no_scaler_and_no_samples(c: Config) -> Broken | None:
     return None
 
 
+def pruning_sees_whole_weights(c: Config) -> Broken | None:
+    """One threshold holds for all layers; under fsdp no process has them, and under zero1 none has all of Adam's moments."""
+    if c.strategy == "fsdp" and c.pruning_method != "none":
+        lacks, other = "whole weights", "strategy=ddp" + " or strategy=zero1" * (c.pruning_method != "state")
+    elif c.strategy == "zero1" and c.pruning_method == "state":
+        lacks, other = "all of Adam's moments", "strategy=ddp"
+    else:
+        return None
+    says = f"pruning_method={c.pruning_method} with strategy={c.strategy}: no process has {lacks}; try {other}"
+    return Broken(("pruning_method", "strategy"), says)
+
+
+def state_pruning_needs_moments(c: Config) -> Broken | None:
+    if c.pruning_method != "state" or c.optimizer.startswith("adam") or c.optimizer not in choices("optimizer"):
+        return None
+    says = f"pruning_method=state scores weights by Adam's two moments, which optimizer={c.optimizer} has not"
+    return Broken(("pruning_method", "optimizer"), f"{says}; try optimizer=adamw, or pruning_method=magnitude")
+
+
 def start_is_known(c: Config) -> Broken | None:
     if c.init_from in ("scratch", "resume"):
         return None
@@ -212,6 +235,8 @@ RULES: list[Callable[[Config], Broken | None]] = [
     device_is_known,
     cpu_has_no_fp16,
     fsdp_has_no_scaler_and_no_samples,
+    pruning_sees_whole_weights,
+    state_pruning_needs_moments,
     start_is_known,
     checkpoint_is_a_folder,
     dataset_stays_inside,

@@ -21,6 +21,7 @@ AttentionBackend = Literal["auto", "sdpa", "manual"]
 Sampling = Literal["shuffle", "random"]
 Optimizer = Literal["adamw"]
 LrScaling = Literal["none", "linear", "sqrt"]
+PruningMethod = Literal["none", "magnitude", "movement", "gradient_movement", "state"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Strategy = Literal["auto", "none", "ddp", "zero1", "fsdp"]
@@ -114,6 +115,17 @@ class Config(BaseModel):
     )
     decay_fraction: Share = key("schedule", 0.2, "wsd: last part of the run that decays")
     decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
+
+    pruning_method: PruningMethod = key(
+        "pruning",
+        "none",
+        "which weights of linear layers become zero: small ones; ones that move to zero; by Adam's state",
+    )
+    target_sparsity: Fraction = key("pruning", 0.5, "share of those weights that are zero in the end, exactly")
+    pruning_warmup: Natural = key("pruning", 1000, "steps before any is")
+    pruning_interval: Count = key("pruning", 50, "steps between prunings")
+    pruning_ramp_end: Count | None = key("pruning", None, "step at which target_sparsity is met; None = max_iters")
+    prune_tied_head: bool = key("pruning", False, "also the output head where it is the token embedding too")
 
     eval_interval: Count | Literal["epoch"] = key(
         "cadence", 2000, "steps between evaluations, also at the start and the end; epoch = at the end of every epoch"

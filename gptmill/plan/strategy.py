@@ -17,7 +17,9 @@ def settle_strategy(plan: Plan) -> Plan:
         return replace(plan, strategy="ddp")
     if plan.strategy != "auto":
         return plan
-    whole = plan.dtype == "float16" or plan.generate_interval  # what fsdp does not do, see config/rules.py
-    ways = [replace(plan, strategy=name) for name in ("ddp", "zero1", *([] if whole else ["fsdp"]))]
+    # what fsdp does not do, and zero1, see config/rules.py
+    whole = plan.dtype == "float16" or plan.generate_interval or plan.pruning_method != "none"
+    names = ["ddp", *["zero1"] * (plan.pruning_method != "state"), *["fsdp"] * (not whole)]
+    ways = [replace(plan, strategy=name) for name in names]
     least = [with_batch_size(way, 1) if way.memory_target else way for way in ways]  # its batch is chosen afterwards
     return next((way for way, tried in zip(ways, least) if fits(tried) is not False), ways[-1])

@@ -7,6 +7,7 @@ from math import ceil, lcm
 
 from gptmill.plan.devices import peak_flops
 from gptmill.plan.horizon import windows_per_epoch
+from gptmill.plan.pruning import kept_bytes
 from gptmill.plan.roofline import Pace, pace_of
 from gptmill.plan.saving import BEHIND, minutes_between
 from gptmill.plan.types import Plan
@@ -66,7 +67,7 @@ class Forecast:
 
 def assumed_costs(plan: Plan) -> Costs:
     """What is not known without trying."""
-    n_bytes = CHECKPOINT_BYTES * plan.params
+    n_bytes = CHECKPOINT_BYTES * plan.params + kept_bytes(plan)
     return Costs(
         start=STARTING,
         compiling=COMPILING if plan.compile else 0.0,

@@ -111,6 +111,13 @@ class Plan:
     min_lr: float
     decay_fraction: float  # of lr_decay_iters, at its end; schedule wsd only
 
+    pruning_method: str  # 'none' = the run does not prune
+    target_sparsity: float
+    pruning_warmup: int
+    pruning_interval: int
+    pruning_ramp_end: int
+    prune_tied_head: bool
+
     eval_interval: int  # steps; where eval_per_epoch, those of the first epoch
     eval_per_epoch: bool
     eval_iters: int

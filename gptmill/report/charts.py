@@ -31,6 +31,7 @@ def figures(log: RunLog) -> dict[str, Figure]:
         "mfu": curve(log, "mfu", "MFU", form=".1%"),
         "memory": memory(log),
         "grad_norm": curve(log, "grad_norm", "gradient norm", form=".3g", log_scale=True),
+        "sparsity": curve(log, "sparsity", "share that is zero", form=".1%", mean=False),
         "times": times(log),
         "gradients": heat_map(log.gradients, "norm"),
         "updates": heat_map(log.update_ratios, "update / weight"),

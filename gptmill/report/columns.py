@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Column: where the number lies in a step_done record: in which part of it, and under which name.
 PLACES = {
     **{name: ("", name) for name in ("loss", "lr", "grad_norm", "tokens", "tokens_per_second", "time_ms")},
+    "sparsity": ("", "sparsity"),
     "mfu": ("mfu", "mfu"),
     "allocated_gb": ("memory", "max_allocated_gb"),
     "host_gb": ("memory", "host_gb"),

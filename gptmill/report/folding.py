@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gptmill.report.loose import listing, mapping, number
+from gptmill.track.records import is_met
 from gptmill.track.summary import LARGEST_GAP
 from gptmill.track.walltime import STEP
 
@@ -87,6 +88,9 @@ def _add_steps(log: RunLog, batch: list[dict[str, Any]]) -> None:
     _spend(log, batch[1:])
     log.mfu = next((fields["mfu"] for fields in reversed(batch) if isinstance(fields.get("mfu"), dict)), log.mfu)
     for fields in batch:
+        if is_met(fields):
+            log.lowest.clear()
+        log.pruning = mapping(fields.get("pruning")) or log.pruning
         gradients, weights = fields.get("gradients"), fields.get("weights")
         if isinstance(gradients, dict) and isinstance(gradients.get("layers"), dict):
             log.gradients.add(fields["iter"], gradients["layers"])

@@ -59,6 +59,7 @@ def run_page(log: RunLog) -> bytes:
         parts=parts,
         goodput=goodput(log),
         samples=some(log.samples),
+        sparsity=sparsity(log),
         advice=[mapping(piece) for piece in listing(log.plan.get("advice"))],
         hardware=hardware(log),
         chosen=chosen,
@@ -71,7 +72,7 @@ def run_page(log: RunLog) -> bytes:
 def facts(log: RunLog) -> list[tuple[str, str]]:
     """The numbers that a reader looks for first; what is not known is left out."""
     axes, best = log.axes(), log.best_val_loss
-    speed, mfu = log.steps.median_speed(), log.steps.median_mfu()
+    speed, mfu, of = log.steps.median_speed(), log.steps.median_mfu(), number(log.pruning.get("prunable"))
     found: dict[str, str | None] = {
         "best validation loss": f"{best:.4f}" if best is not None else None,
         "perplexity": f"{math.exp(best):.2f}" if best is not None and best < 700 else None,
@@ -82,10 +83,17 @@ def facts(log: RunLog) -> list[tuple[str, str]]:
         "speed": f"{speed:,.0f} tokens/s" if speed else None,
         "MFU": f"{mfu:.1%}" if mfu is not None else None,
         "peak memory": f"{peak:.2f} GB" if (peak := peak_gb(log)) is not None else None,
+        "sparsity": f"{zeros / of:.1%}" if (zeros := number(log.pruning.get("pruned"))) >= 0 < of else None,
         "parameters": count(log.plan["params"]) if number(log.plan.get("params")) > 0 else None,
         "stopped": str(log.stopped) if log.stopped else None,
     }
     return [(name, value) for name, value in found.items() if value is not None]
+
+
+def sparsity(log: RunLog) -> list[tuple[str, str]]:
+    """Every layer that can be pruned, and how much of it is."""
+    layers = mapping(log.pruning.get("layers")).items()
+    return [(str(name), f"{share:.2%}") for name, found in layers if 0 <= (share := number(found)) <= 1]
 
 
 def peak_gb(log: RunLog) -> float | None:

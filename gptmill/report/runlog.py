@@ -34,7 +34,9 @@ class RunLog:
         evals: eval_done records by iter, in order; so are alarms and samples, several of which may have one iter.
         tokenizer: what tells it from others; None when the data came without one.
         wall: where the hours went; ``redone`` seconds of its steps had to be done again.
-        lowest: validation loss by iter; of a step that was evaluated again, under other settings, the lowest.
+        lowest: validation loss by iter; of a step that was evaluated again, under other settings, the lowest; without
+            those before target_sparsity was met.
+        pruning: how much is pruned, of all and of each layer, where the run prunes.
         stopped: why the run ended before max_iters, or None.
         unreadable: lines of the log that were damaged; nothing of them is here.
         first_steps: what the newest process's first steps took, beside what was planned; empty before that is known.
@@ -61,6 +63,7 @@ class RunLog:
     mfu: dict[str, Any] = field(default_factory=dict)  # of the last step that has one: device, precision, peak
     first_steps: dict[str, Any] = field(default_factory=dict)
     lowest: dict[int, float] = field(default_factory=dict)
+    pruning: dict[str, Any] = field(default_factory=dict)
     stopped: str | None = None
     unreadable: int = 0
     summary: dict[str, Any] | None = None

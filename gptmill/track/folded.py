@@ -18,7 +18,7 @@ from gptmill.durable import replace
 from gptmill.events import Event, Notice, RunDone, StepDone, Stopped
 from gptmill.track.jsonl import METRICS, parse_line
 from gptmill.track.meters import WARMUP_STEPS
-from gptmill.track.records import without_nan
+from gptmill.track.records import is_met, without_nan
 from gptmill.track.thinned import Thinned
 
 
@@ -101,6 +101,8 @@ class FoldedRun:
                 self._bests = [best for best in self._bests if best[0] <= step]
             case "step_done":
                 self._last = fields
+                if is_met(fields):
+                    self._bests.clear()
                 if step % self._log_interval == 0:
                     self._add_iteration(fields)
             case "eval_done":
@@ -134,7 +136,18 @@ class FoldedRun:
         return "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members.items()) + "\n}\n"
 
     def _add_iteration(self, fields: dict[str, Any]) -> None:
-        kept = ("iter", "loss", "time_ms", "lr", "grad_norm", "tokens_per_second", "loss_variance", "mfu", "memory")
+        kept = (
+            "iter",
+            "loss",
+            "time_ms",
+            "lr",
+            "grad_norm",
+            "tokens_per_second",
+            "loss_variance",
+            "mfu",
+            "memory",
+            "sparsity",
+        )
         entry = {key: fields[key] for key in kept if key in fields}
         if isinstance(gradients := fields.get("gradients"), dict):  # the layers' own are in metrics.jsonl
             entry["gradients"] = {key: value for key, value in gradients.items() if key != "layers"}

@@ -10,7 +10,7 @@ from typing import Any
 from gptmill.events import StepDone
 from gptmill.plan.batch import sizes
 from gptmill.plan.types import Plan
-from gptmill.track.line_style import device_line
+from gptmill.track.line_style import device_line, sparsity_words
 
 WIDTH = 80
 TITLES = {
@@ -48,9 +48,9 @@ class FullStyle:
         """The block of one step; what is not known is left out, but for MFU while the first steps warm up."""
         bar, rule = (" │ ", "─" * WIDTH) if fancy else (" | ", "-" * WIDTH)
         pictures = STEP_PICTURES if fancy else dict.fromkeys(STEP_PICTURES, "")
-        skipped = ["SKIPPED"] if event.skipped else []
+        skipped, sparsity = ["SKIPPED"] if event.skipped else [], sparsity_words(event, "Sparsity:")
         head = [f"Iter {event.iter:>6}", f"Loss: {event.loss:.4f}", f"Time: {milliseconds(event.seconds)}ms"]
-        lines = [rule, pictures["step"] + bar.join([*head, f"LR: {event.lr:.2e}", *skipped]), rule]
+        lines = [rule, pictures["step"] + bar.join([*head, f"LR: {event.lr:.2e}", *sparsity, *skipped]), rule]
         if event.mfu:
             first, second = speed(event.mfu, warming="(warming up...)")
             rows = [bar.join(row) for row in (first, second) if row]

@@ -29,6 +29,7 @@ class LineStyle:
             f"{units.count(event.tokens / max(event.seconds, 1e-9))} tok/s",
             *mfu_words(event, "mfu"),
             f"lr {event.lr:.1e}",
+            *sparsity_words(event, "sparsity"),
             *(["skipped"] if event.skipped else []),
             *([] if eta is None else [f"ETA {eta}"]),
         ]
@@ -55,3 +56,8 @@ def mfu_words(event: StepDone, word: str) -> list[str]:
     """['mfu 31.3%'], or nothing while it is not known."""
     percent = event.mfu["mfu_percent"] if event.mfu else None
     return [] if percent is None else [f"{word} {percent:.1f}%"]
+
+
+def sparsity_words(event: StepDone, word: str) -> list[str]:
+    """['sparsity 43.2%'], or nothing where the run does not prune."""
+    return [] if event.sparsity is None else [f"{word} {event.sparsity:.1%}"]

@@ -9,7 +9,15 @@ from typing import Any
 
 from gptmill.events import CheckpointDue, EvalDone, Event, StepDone
 
-LOOKS = ("mfu", "loss_variance", "memory", "gradients", "weights")  # parts of a step's record that not every step has
+LOOKS = (
+    "mfu",
+    "loss_variance",
+    "memory",
+    "gradients",
+    "weights",
+    "sparsity",
+    "pruning",
+)  # parts of a step's record that not every step has
 
 
 def event_name(event: Event) -> str:
@@ -39,6 +47,12 @@ def record(event: Event) -> dict[str, Any] | None:
     if isinstance(event, EvalDone):
         fields["perplexity"] = math.exp(event.val_loss) if event.val_loss < 700 else None
     return {"event": event_name(event), **without_nan(fields)}
+
+
+def is_met(fields: dict[str, Any]) -> bool:
+    """Whether target_sparsity is met with this step: what is best is told anew from here on (train/sparsity.py)."""
+    pruning = fields.get("pruning")
+    return isinstance(pruning, dict) and pruning.get("complete") is True
 
 
 def without_nan(value: Any) -> Any:

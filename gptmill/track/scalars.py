@@ -12,6 +12,7 @@ CHARTS: dict[str, dict[str, str]] = {
         "grad_norm": "grad_norm",
         "tokens_per_second": "tokens_per_second",
         "time_ms": "time_ms/step",
+        "sparsity": "sparsity",
     },
     "eval_done": {
         "train_loss": "train/eval_loss",
@@ -31,6 +32,8 @@ def scalars(fields: dict[str, Any]) -> dict[str, float]:
     for group, prefix in GROUPS.items():
         charts |= {prefix + name: value for name, value in (fields.get(group) or {}).items()}
     gradients, weights = fields.get("gradients") or {}, fields.get("weights") or {}
+    layers = (fields.get("pruning") or {}).get("layers", {})
+    charts |= {f"sparsity/{layer}": share for layer, share in layers.items()}
     charts |= {f"gradient_norm/{layer}": norm for layer, norm in gradients.get("layers", {}).items()}
     for layer, looks in weights.get("layers", {}).items():
         charts |= {prefix + layer: looks.get(look) for look, prefix in LAYER_LOOKS.items()}

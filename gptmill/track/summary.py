@@ -16,7 +16,7 @@ from typing import Any
 
 from gptmill.events import Event, StepDone
 from gptmill.track.jsonl import read_events
-from gptmill.track.records import record
+from gptmill.track.records import is_met, record
 from gptmill.track.walltime import WallTime
 
 LARGEST_GAP = 1_000_000  # missing step records; a line that claims more was damaged
@@ -50,6 +50,7 @@ class Summary:
         unigram_entropy: loss on the validation tokens by token frequencies alone [nats/token]; a model that learns beats it.
         weights_sha256: called when the summary is asked for.
         peak_memory: bytes; the device's where there is one, else the process's.
+        pruning: how much is pruned, of all and of each layer; None where the run does not prune.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Summary:
         unigram_entropy: float,
         weights_sha256: Callable[[], str],
         peak_memory: Callable[[], int] = peak_host_memory,
+        pruning: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
         self._run_dir = run_dir
         self._fixed = {"params": params, "flops_per_token": flops_per_token, "unigram_entropy": unigram_entropy}
         self._weights_sha256 = weights_sha256
-        self._peak_memory = peak_memory
+        self._peak_memory, self._pruning = peak_memory, pruning
         self._result: dict[str, Any] | None = None  # asked for twice, at RunDone and by --json: the answer is one
         self._fold, self._wall = Fold(), WallTime()
         for fields in read_events(run_dir):
@@ -85,7 +87,7 @@ class Summary:
         if self._result is not None:
             return self._result
         fold, wall = self._fold, self._wall
-        best = fold.best_val_loss
+        best, pruning = fold.best_val_loss, self._pruning()
         self._result = {
             "run_dir": str(self._run_dir),
             "iters": fold.iters,
@@ -103,6 +105,8 @@ class Summary:
             "wall_seconds": wall.seconds,
             "goodput": min(1.0, fold.seconds / wall.seconds) if wall.seconds else None,
             "time_split": wall.split(),
+            "sparsity": pruning["pruned"] / pruning["prunable"] if pruning else None,
+            "pruning": pruning,
         }
         return self._result
 
@@ -181,6 +185,8 @@ class Fold:
         lost = index - self.iters
         if index < 0 or lost > LARGEST_GAP:
             return
+        if is_met(fields):
+            self._evals.clear()
         for column, key, unit in (
             (self._seconds, "time_ms", 1e3),
             (self._tokens, "tokens", 1),

@@ -18,16 +18,17 @@ ROOM = 1.5  # of a copy's bytes that must be free on a GPU for it to be made the
 
 @dataclass(frozen=True)
 class Capture:
-    """Args: weights, moments: by name, as members.py has them; under FSDP each is this process's share."""
+    """Args: weights, moments, pruning: by name, as members.py has them; under FSDP each is this process's share."""
 
     iter: int
     numbers: dict[str, Any]
     weights: dict[str, Tensor]
     moments: dict[str, Tensor]
+    pruning: dict[str, Tensor]
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        return self.weights | self.moments
+        return self.weights | self.moments | self.pruning
 
     @property
     def n_bytes(self) -> int:
@@ -64,16 +65,17 @@ def capture(state: TrainState) -> Capture:
         for name, weight in state.model.named_parameters()
         for key, value in updating(state.optimizer).state.get(weight, {}).items()
     }
-    return Capture(state.iter, numbers_of(state), weights, moments)
+    return Capture(state.iter, numbers_of(state), weights, moments, state.pruner.tensors if state.pruner else {})
 
 
 def copied(taken: Capture) -> Capture:
     """The same in memory of its own, so that training can go on meanwhile: on the GPU where there is room, else the host's."""
     first = next(iter(taken.weights.values()))
-    if first.is_cuda and torch.cuda.mem_get_info()[0] < ROOM * taken.n_bytes:
-        weights, moments = ({name: t.cpu() for name, t in part.items()} for part in (taken.weights, taken.moments))
-    else:
-        weights, moments = ({name: t.clone() for name, t in part.items()} for part in (taken.weights, taken.moments))
+    away = first.is_cuda and torch.cuda.mem_get_info()[0] < ROOM * taken.n_bytes
+    weights, moments, pruning = (
+        {name: t.cpu() if away else t.clone() for name, t in part.items()}
+        for part in (taken.weights, taken.moments, taken.pruning)
+    )
     if first.is_cuda:
         torch.cuda.current_stream().synchronize()  # the thread that writes has a stream of its own
-    return Capture(taken.iter, taken.numbers, weights, moments)
+    return Capture(taken.iter, taken.numbers, weights, moments, pruning)

@@ -20,6 +20,7 @@ NEEDS_FLAG = (
     *("learning_rate", "lr_scaling", "reference_batch_size", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
     *("schedule", "warmup_iters", "lr_decay_iters", "min_lr", "min_lr_ratio", "decay_fraction", "decay_lr"),
     *("on_spike", "on_nonfinite"),
+    *("pruning_method", "target_sparsity", "pruning_warmup", "pruning_interval", "pruning_ramp_end", "prune_tied_head"),
 )
 # The same run, rounded differently; a checkpoint records them and a difference is said.
 ROUNDING = (

@@ -74,6 +74,8 @@ def commit(
                 manifests.WEIGHTS: write_tensors(fresh / manifests.WEIGHTS, taken.weights),
                 manifests.MOMENTS: write_tensors(fresh / manifests.MOMENTS, taken.moments),
             }
+            if taken.pruning:
+                files[manifests.PRUNING] = write_tensors(fresh / manifests.PRUNING, taken.pruning)
         else:
             waiting = None
             company.lead(fresh, taken)

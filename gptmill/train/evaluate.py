@@ -68,7 +68,8 @@ def evaluate(
     best = state.best_val_loss is None or val_loss < state.best_val_loss
     if best:
         state.best_val_loss = val_loss
-    if plan.early_stopping and state.iter > 0:
+    # while weights are being pruned, a loss that rises is no reason to stop
+    if plan.early_stopping and state.iter > 0 and not (state.pruner and not state.pruner.complete):
         state.early_stop = observe(state.early_stop, train_loss, val_loss, plan)
     state.evaluated = state.iter
     return EvalDone(state.iter, train_loss, val_loss, best, time.perf_counter() - began)

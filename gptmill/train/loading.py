@@ -11,9 +11,10 @@ from safetensors.torch import load as tensors_from
 from torch import Tensor, nn
 
 from gptmill.errors import CheckpointError
+from gptmill.optim.pruning.pruner import PREFIX
 from gptmill.train import manifest as manifests
 from gptmill.train.manifest import Manifest
-from gptmill.train.members import restore_moments, restore_numbers, restore_weights
+from gptmill.train.members import restore_moments, restore_numbers, restore_pruning, restore_weights
 from gptmill.train.sharing import is_shared
 from gptmill.train.state import TrainState
 
@@ -32,9 +33,10 @@ def load(path: Path, state: TrainState) -> None:
 
         read_into(path, state)
     else:
-        weights, moments = _tensors(path, manifest, state.model)
+        weights, moments, pruning = _tensors(path, manifest, state.model)
         restore_weights(path, state.model, weights)
         restore_moments(path, state, moments)
+        restore_pruning(path, state, pruning)
     restore_numbers(path, state, _numbers(path, manifest))
 
 
@@ -51,15 +53,17 @@ def weights_in(path: Path, manifest: Manifest, model: nn.Module) -> dict[str, Te
     return read_whole(path, {name for name, _ in model.named_parameters()})
 
 
-def _tensors(path: Path, manifest: Manifest, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Weights and moments."""
+def _tensors(path: Path, manifest: Manifest, model: nn.Module) -> tuple[dict[str, Tensor], ...]:
+    """Weights, moments, and what a run that prunes has besides."""
     if manifests.is_whole(manifest):
-        return _parsed(path, manifests.WEIGHTS, manifest), _parsed(path, manifests.MOMENTS, manifest)
+        pruning = _parsed(path, manifests.PRUNING, manifest) if manifests.PRUNING in manifest.files else {}
+        return _parsed(path, manifests.WEIGHTS, manifest), _parsed(path, manifests.MOMENTS, manifest), pruning
     from gptmill.train.shards import read_whole
 
     found, names = read_whole(path), {name for name, _ in model.named_parameters()}
     weights = {name: found.pop(name) for name in names & found.keys()}
-    return weights, found
+    pruning = {name: found.pop(name) for name in list(found) if name.startswith(PREFIX)}
+    return weights, found, pruning
 
 
 def _numbers(path: Path, manifest: Manifest) -> dict[str, Any]:

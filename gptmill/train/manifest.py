@@ -2,9 +2,10 @@
 
     checkpoints/step_00001000/{manifest.json, model.safetensors, optimizer.safetensors, state.json}
 
-Several processes that share the state out write shard-00001-..., shard-00002-... in place of the two safetensors files.
+and pruning.safetensors, where the run prunes. Several processes that share the state out write shard-00001-...,
+shard-00002-... in place of the safetensors files.
 The manifest must be byte for byte its own canonical JSON and carries a digest over the rest of itself, so one flipped
-bit in any of the four files is found, and the file is named. Hashes find accidents; a person who rewrites the manifest
+bit in any of the files is found, and the file is named. Hashes find accidents; a person who rewrites the manifest
 on purpose is not stopped by them. Nothing here imports torch: verifying needs only the bytes.
 """
 
@@ -30,9 +31,10 @@ MANIFEST = "manifest.json"
 NUMBERS = "state.json"
 WEIGHTS = "model.safetensors"
 MOMENTS = "optimizer.safetensors"
+PRUNING = "pruning.safetensors"
 WHOLE = (WEIGHTS, MOMENTS, NUMBERS)
 # what several processes write, as DCP names it: shard 1 of n, ...
-MEMBER = re.compile(r"(model|optimizer|shard-\d{5}-model-00001-of-00001)\.safetensors|state\.json")
+MEMBER = re.compile(r"(model|optimizer|pruning|shard-\d{5}-model-00001-of-00001)\.safetensors|state\.json")
 STEP_NAME = re.compile(r"step_(\d{8,})")
 LARGEST_MANIFEST = 2**20  # bytes; ours hold a few kilobytes, and nothing larger is worth parsing
 
@@ -54,10 +56,10 @@ class Manifest:
 
 
 def is_checkpoint(names: Iterable[str]) -> bool:
-    """Whether these are the files of one: the three of a whole one, or shards and the numbers."""
+    """Whether these are the files of one: the three of a whole one and its masks if any, or shards and the numbers."""
     names = set(names)
     shards = {name for name in names if name.startswith("shard-") and MEMBER.fullmatch(name)}
-    return names == set(WHOLE) or (bool(shards) and names == shards | {NUMBERS})
+    return names - {PRUNING} == set(WHOLE) or (bool(shards) and names == shards | {NUMBERS})
 
 
 def is_whole(manifest: Manifest) -> bool:

@@ -16,7 +16,7 @@ from gptmill.train.numbers import check_numbers
 from gptmill.train.spikes import Recent
 from gptmill.train.state import TrainState
 
-HOLDERS = ("model", "optimizer", "scaler")  # fields of TrainState that hold tensors, not numbers
+HOLDERS = ("model", "optimizer", "scaler", "pruner")  # fields of TrainState that hold tensors, not numbers
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -44,6 +44,8 @@ def restore_numbers(path: Path, state: TrainState, saved: dict[str, Any]) -> Non
         state.scaler.load_state_dict(scaler)
     for name, value in saved.items():
         setattr(state, name, value)
+    if state.pruner is not None:
+        state.pruner.recount()
 
 
 def restore_weights(path: Path, model: nn.Module, saved: dict[str, Tensor]) -> None:
@@ -74,6 +76,12 @@ def restore_moments(path: Path, state: TrainState, saved: dict[str, Tensor]) -> 
     if moments and len(moments) != len(position):
         raise CheckpointError(f"{path}: holds the optimizer state of {len(moments)} of {len(position)} parameters")
     state.optimizer.load_state_dict({"state": moments, "param_groups": settled["param_groups"]})
+
+
+def restore_pruning(path: Path, state: TrainState, saved: dict[str, Tensor]) -> None:
+    """Masks, and what goes with them, where this run prunes."""
+    if state.pruner is not None and (strange := state.pruner.restore(saved)):
+        raise CheckpointError(f"{path}: {len(strange)} masks do not fit the model, the first is of {strange[0]}")
 
 
 def weights_sha256(model: nn.Module) -> str:

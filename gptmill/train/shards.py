@@ -20,7 +20,9 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, Hu
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from gptmill.errors import CheckpointError
+from gptmill.optim.pruning.pruner import PREFIX
 from gptmill.train.capture import Capture, NotFinite, refuse_unless_finite
+from gptmill.train.members import restore_pruning
 from gptmill.train.sharing import updating
 from gptmill.train.state import TrainState
 
@@ -101,7 +103,7 @@ def read_into(folder: Path, state: TrainState) -> None:
     known = _listed(folder)
     optimizer = updating(state.optimizer)
     optimizer.state.clear()
-    if known.keys() - weights.keys():
+    if any(name not in weights and not name.startswith(PREFIX) for name in known):
         _begin_moments(optimizer)
     moments = {
         f"{name}.{key}": value.detach()
@@ -113,6 +115,8 @@ def read_into(folder: Path, state: TrainState) -> None:
     if other:
         raise CheckpointError(f"{folder}: {len(other)} tensors do not fit the model, the first is {other[0]}")
     _read(folder, tensors)
+    if state.pruner is not None:
+        restore_pruning(folder, state, read_whole(folder, {name for name in known if name.startswith(PREFIX)}))
 
 
 def _listed(folder: Path) -> dict[str, TensorStorageMetadata]:

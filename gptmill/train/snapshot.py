@@ -35,6 +35,8 @@ class Snapshot:
         self._numbers["recent"]["passed"].append(past)
         if not self._begun:
             updating(state.optimizer).state.clear()
+        if state.pruner:
+            state.pruner.forget_unless(self._tensors)
         for name, tensor in capture(state).tensors.items():
             here(tensor).copy_(self._tensors[name])
         restore_numbers(IN_MEMORY, state, deepcopy(self._numbers))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from gptmill.optim.pruning.pruner import Pruner
 from gptmill.train.early_stop import EarlyStop
 from gptmill.train.spikes import Recent
 
@@ -18,6 +19,7 @@ class TrainState:
     Args:
         model: the plain module; a compiled or wrapped view of it is never stored, so names stay canonical.
         scaler: fp16 only.
+        pruner: masks over the weights, where the run prunes.
         iter: optimizer steps taken.
         sequences: training sequences consumed; with the seed it decides which data comes next and every dropout mask.
         tokens: training tokens consumed.
@@ -29,6 +31,7 @@ class TrainState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler | None = None
+    pruner: Pruner | None = None
     iter: int = 0
     sequences: int = 0
     tokens: int = 0

@@ -14,6 +14,7 @@ from gptmill.parallel.single import Single
 from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, dropout_keys, to_device
+from gptmill.train.sparsity import prune
 from gptmill.train.state import TrainState
 from gptmill.train.watch import Watch
 
@@ -53,7 +54,12 @@ def train_step(
     mean_loss = engine.mean(loss, news=watch.has_news)
     watch.clock.lap("communication")
     watch.gradients()
-    updated, overflowed = watch.approves(mean_loss, engine.clip(state.model, plan.grad_clip)), False
+    if state.pruner:
+        state.pruner.begin()
+    norm = engine.clip(state.model, plan.grad_clip)
+    updated, overflowed = watch.approves(mean_loss, norm), False
+    if state.pruner and updated:
+        state.pruner.learn(norm.item())
     if state.scaler:
         before = state.scaler.get_scale()
         if updated:
@@ -62,6 +68,8 @@ def train_step(
         overflowed = state.scaler.get_scale() < before
     elif updated:
         state.optimizer.step()
+    if updated and not overflowed:
+        prune(state)
     state.optimizer.zero_grad(set_to_none=True)
     watch.clock.lap("optimizer")
     return watch.finish(lr, updated, overflowed)

@@ -125,6 +125,8 @@ class Watch:
             memory=memory_now(plan.device),
             gradients=self._gradients,
             weights=weights,
+            sparsity=state.pruner.sparsity if state.pruner else None,
+            pruning=state.pruner.news() if state.pruner else None,
         )
 
     def keep(self) -> None:

@@ -173,6 +173,36 @@ CASES = {
     "decay_fraction_without_wsd": Case(
         "decay_fraction", {"decay_fraction": 0.3}, {"decay_fraction": 0.3, "schedule": "wsd"}, "schedule=wsd"
     ),
+    "pruning_after_the_end": Case(
+        "pruning_warmup",
+        {"pruning_method": "magnitude", "max_iters": 1000},
+        {"pruning_method": "magnitude", "max_iters": 1001},
+        "pruning_warmup=100",
+    ),
+    "target_sparsity_not_met": Case(
+        "pruning_ramp_end",
+        {"pruning_method": "state", "max_iters": 5000, "pruning_ramp_end": 5001},
+        {"pruning_method": "state", "max_iters": 5000, "pruning_ramp_end": 5000},
+        "pruning_ramp_end=4000",
+    ),
+    "pruned_at_once": Case(
+        "pruning_ramp_end",
+        {"pruning_method": "movement", "max_iters": 5000, "pruning_ramp_end": 1000},
+        {"pruning_method": "movement", "max_iters": 5000, "pruning_ramp_end": 1001},
+        "pruning_ramp_end=4000",
+    ),
+    "no_steps_after_pruning": Case(
+        "pruning_ramp_end",
+        {"pruning_method": "magnitude", "max_iters": 5000},
+        {"pruning_method": "magnitude", "max_iters": 5000, "pruning_ramp_end": 4999},
+        "pruning_ramp_end=4000",
+    ),
+    "pruning_options_without_pruning": Case(
+        "target_sparsity",
+        {"target_sparsity": 0.7},
+        {"target_sparsity": 0.7, "pruning_method": "magnitude"},
+        "pruning_method=magnitude",
+    ),
     "device_replaced": Case("device", {"device": "cuda"}, {"device": "cuda"}, "device=auto", right_machine=AMPERE),
     "half_precision_without_gain": Case(
         "dtype", {"dtype": "bfloat16"}, {"dtype": "bfloat16"}, "dtype=auto", right_machine=CPU_BF16

@@ -16,6 +16,8 @@ from gptmill.model import feedforwards, kernels, norms
 from gptmill.model.gpt import GPT
 from gptmill.model.loss import CHUNK_ELEMENTS
 from gptmill.model.trace import trace_held
+from gptmill.optim.pruning.methods import METHODS
+from gptmill.optim.pruning.pruner import Pruner
 from gptmill.plan.memory import head, memory_of
 from gptmill.plan.memory.around import matrices
 from gptmill.plan.memory.attention import ATTENTION
@@ -25,6 +27,7 @@ from gptmill.plan.memory.parts import FEEDFORWARDS, NORMS
 from gptmill.plan.memory.setting import Setting
 from gptmill.plan.memory.tape import Tape
 from gptmill.plan.plan import make_plan
+from gptmill.plan.pruning import kept_bytes, n_prunable
 from gptmill.plan.types import Machine, Plan
 from gptmill.shapes import ModelShape
 from tests.model.shapes import every_combination, label
@@ -210,3 +213,19 @@ def test_a_part_without_a_formula_is_traced() -> None:
     unknown = replace(plan, shape=replace(plan.shape, normalization="dyt"))
     memory = memory_of(unknown, trace=lambda shape: trace_held(replace(shape, normalization="layernorm")))
     assert memory.peak == pytest.approx(memory_of(plan).peak, rel=0.05)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("more", [{}, {"weight_tying": False, "ffn_type": "swiglu"}, {"prune_tied_head": True}])
+def test_what_pruning_keeps_is_in_the_bill(method: str, more: dict[str, Any]) -> None:
+    """On the meta device as in training: a mask of a byte a weight, and what the method keeps besides."""
+    dense = plan_for(preset="gpt2", batch_size=1, gradient_accumulation_steps=1, **more)
+    plan = plan_for(preset="gpt2", batch_size=1, gradient_accumulation_steps=1, pruning_method=method, **more)
+    with torch.device("meta"):
+        model = GPT(plan.shape)
+        pruner = Pruner(model, torch.optim.SGD(model.parameters()), plan)
+        pruner.begin()
+    held = sum(tensor.nbytes for tensor in pruner.tensors.values())
+    assert pruner.n_prunable == n_prunable(plan) and held == kept_bytes(plan)
+    assert memory_of(plan).optimizer - memory_of(dense).optimizer == held
+    assert memory_of(plan).peak - memory_of(dense).peak == held and kept_bytes(dense) == 0

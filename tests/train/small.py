@@ -11,6 +11,7 @@ from gptmill.config.schema import Config
 from gptmill.events import Event
 from gptmill.model.gpt import build
 from gptmill.optim.optimizers import OPTIMIZERS
+from gptmill.optim.pruning.pruner import Pruner
 from gptmill.parallel.launch import Place
 from gptmill.parallel.single import Single
 from gptmill.plan.plan import make_plan
@@ -42,7 +43,9 @@ def small_plan(**changes: Any) -> Plan:
 
 def new_state(plan: Plan) -> TrainState:
     model = build(plan.shape, seed=plan.seed)
-    return TrainState(model, OPTIMIZERS[plan.optimizer](model, plan))
+    optimizer = OPTIMIZERS[plan.optimizer](model, plan)
+    pruner = Pruner(model, optimizer, plan) if plan.pruning_method != "none" else None
+    return TrainState(model, optimizer, pruner=pruner)
 
 
 class Corpus:

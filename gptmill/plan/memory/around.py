@@ -81,15 +81,18 @@ def matrices(s: Setting) -> list[int]:
     return outside + positions + [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C] * shape.n_layer
 
 
-def host_of(plan: Plan, s: Setting, tensors: int) -> int:
+def host_of(plan: Plan, s: Setting, tensors: int, kept: int) -> int:
     """Bytes of this process in host memory at its worst: in a step on a CPU, or while a checkpoint is written or read.
 
     The pages of a dataset that the system keeps at hand are not counted: it gives them back when asked.
+
+    Args:
+        kept: bytes that pruning keeps on the device; saved with the rest.
     """
     windows = 2 * 8 * plan.eval_sequences * (plan.shape.block_size + 1)
     rollback = "rollback" in (plan.on_spike, plan.on_nonfinite)
-    snapshot = 2 * 12 * plan.params if rollback else 0  # one to go back to, and the next while it is made
+    snapshot = 2 * (12 * plan.params + kept) if rollback else 0  # one to go back to, and the next while it is made
     on_cpu = s.device == "cpu"
-    step = tensors + overhead_of(s, tensors, plan) if on_cpu else 0
-    held = 12 * plan.params if on_cpu else 8 * plan.params
-    return PYTHON + windows + snapshot + max(step, held + SAVING * plan.params, LOADING * plan.params)
+    step = tensors + overhead_of(s, tensors, plan) + kept if on_cpu else 0
+    held = 12 * plan.params + kept if on_cpu else 8 * plan.params
+    return PYTHON + windows + snapshot + max(step, held + SAVING * plan.params + 2 * kept, LOADING * plan.params + kept)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from gptmill.plan.memory.around import context_of, host_of, overhead_of
 from gptmill.plan.memory.network import has_formula, play
 from gptmill.plan.memory.setting import Setting, with_layers
+from gptmill.plan.pruning import kept_bytes
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
@@ -23,6 +24,7 @@ class Memory:
     Args:
         weights: parameters, and the tables that are not trained.
         gradients: those that exist at that moment.
+        optimizer: its states, and masks and scores of a run that prunes.
         activations: what backward needs, what it makes on its way, and copies of weights for matmuls.
         logits: the loss's, where the worst moment lies in it.
         overhead: libraries' workspaces, and what the allocator holds without use.
@@ -94,17 +96,17 @@ def memory_of(plan: Plan, trace: Callable[[ModelShape], int] | None = None) -> M
     if moment == "update":
         gradients, through, logits = weights, weights, 0
     weights += 4 * tables(plan.shape)
-    tensors = weights + states + through
+    tensors, kept = weights + states + through, kept_bytes(plan)
     return Memory(
         weights=weights,
         gradients=gradients,
-        optimizer=states,
+        optimizer=states + kept,
         activations=through - gradients - logits,
         logits=logits,
         overhead=overhead_of(s, tensors, plan),
         context=context_of(s.device),
         moment=moment,
-        host=host_of(plan, s, tensors),
+        host=host_of(plan, s, tensors, kept),
     )
 
 

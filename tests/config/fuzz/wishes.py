@@ -29,6 +29,7 @@ RELATED = (  # by a rule: whoever sets one of these has to know the others
     {"n_head", "n_kv_head", "n_embd", "position_encoding", "preset"},
     {"learning_rate", "min_lr", "decay_lr", "schedule"},
     {"device", "dtype"},
+    {"pruning_method", "strategy"},
 )
 NO_TEXT = ("None", "null", "Null", "NULL", "~")  # as a whole word these mean "nothing was said"
 
@@ -159,5 +160,7 @@ def _consistent(draw: st.DrawFn, wish: dict[str, Any], without: frozenset[str]) 
         wish["learning_rate"] = c["min_lr"] + draw(st.floats(0, 1))
     if c["device"] == "cpu" and c["dtype"] == "float16":
         wish["dtype"] = "bfloat16"
+    if c["pruning_method"] != "none" and c["strategy"] in ("zero1", "fsdp"):
+        wish["strategy"] = "ddp"
     assert not without & set(wish)
     return wish

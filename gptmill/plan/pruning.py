@@ -1,0 +1,23 @@
+"""What pruning adds to a run: how many weights it looks at, and what it keeps of each."""
+
+from __future__ import annotations
+
+from gptmill.plan.types import Plan
+
+# bytes for each weight that may be pruned: a mask, and its first value or its score in float32
+KEPT = {"none": 0, "magnitude": 1, "state": 1, "movement": 5, "gradient_movement": 5}
+
+
+def n_prunable(plan: Plan) -> int:
+    """Weights in the matrices of linear layers; of a head that is the embedding too only where that is asked for."""
+    shape = plan.shape
+    C, F = shape.n_embd, shape.ffn_dim
+    up = 2 * F if shape.ffn_type == "swiglu" else F
+    blocks = shape.n_layer * (C * (C + 2 * shape.kv_dim) + C * C + C * up + F * C)
+    head = 0 if shape.weight_tying and not plan.prune_tied_head else shape.vocab_size * C
+    return blocks + head
+
+
+def kept_bytes(plan: Plan) -> int:
+    """Bytes of masks and scores, in every process and in every checkpoint."""
+    return KEPT[plan.pruning_method] * n_prunable(plan) if plan.pruning_method != "none" else 0
