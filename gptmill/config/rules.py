@@ -42,6 +42,8 @@ LARGEST: dict[str, int] = {
     "epochs": 10**9,
     "max_tokens": 10**18,
     "max_samples": 10**12,
+    "spam_interval": 10**12,
+    "spam_warmup_steps": 10**12,
     "warmup_iters": 10**12,
     "lr_decay_iters": 10**12,
     "eval_interval": 10**12,
@@ -141,6 +143,33 @@ def fsdp_has_no_scaler_and_no_samples(c: Config) -> Broken | None:
     return None
 
 
+# What an update rule needs, and the strategy under which no device has it.
+SHARED: dict[str, tuple[str, str]] = {
+    "muon": ("fsdp", "no device holds a whole matrix to orthogonalize; try strategy=zero1"),
+    "adamwspam": ("zero1", "gradients are clipped by moments that one device alone has; try strategy=fsdp"),
+    "schedule_free_adamw": (
+        "zero1",
+        "the average to evaluate needs moments that one device alone has; try strategy=fsdp",
+    ),
+}
+
+
+def optimizer_has_what_it_needs(c: Config) -> Broken | None:
+    rule = c.adamwprune_base_optimizer_name if c.optimizer == "adamwprune" else c.optimizer
+    strategy, says = SHARED.get(rule, ("", ""))
+    if c.strategy != strategy:
+        return None
+    keys = ("adamwprune_base_optimizer_name",) if c.optimizer == "adamwprune" else ()
+    return Broken(("optimizer", "strategy", *keys), f"optimizer={c.optimizer} under strategy={strategy}: {says}")
+
+
+def schedule_free_interpolates(c: Config) -> Broken | None:
+    if c.optimizer != "schedule_free_adamw" or c.beta1 > 0:
+        return None
+    says = "beta1=0 leaves schedule_free_adamw no average to evaluate; try beta1=0.9"
+    return Broken(("beta1", "optimizer"), says)
+
+
 def start_is_known(c: Config) -> Broken | None:
     if c.init_from in ("scratch", "resume"):
         return None
@@ -212,6 +241,8 @@ RULES: list[Callable[[Config], Broken | None]] = [
     device_is_known,
     cpu_has_no_fp16,
     fsdp_has_no_scaler_and_no_samples,
+    optimizer_has_what_it_needs,
+    schedule_free_interpolates,
     start_is_known,
     checkpoint_is_a_folder,
     dataset_stays_inside,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gptmill.config.rules import SHARED
 from gptmill.plan.batch import with_batch_size
 from gptmill.plan.fit import fits
 from gptmill.plan.types import Plan
@@ -18,6 +19,8 @@ def settle_strategy(plan: Plan) -> Plan:
     if plan.strategy != "auto":
         return plan
     whole = plan.dtype == "float16" or plan.generate_interval  # what fsdp does not do, see config/rules.py
-    ways = [replace(plan, strategy=name) for name in ("ddp", "zero1", *([] if whole else ["fsdp"]))]
+    lacking = SHARED.get(plan.base_optimizer, ("", ""))[0]
+    names = [name for name in ("ddp", "zero1", *([] if whole else ["fsdp"])) if name != lacking]
+    ways = [replace(plan, strategy=name) for name in names]
     least = [with_batch_size(way, 1) if way.memory_target else way for way in ways]  # its batch is chosen afterwards
     return next((way for way, tried in zip(ways, least) if fits(tried) is not False), ways[-1])

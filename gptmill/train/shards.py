@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, Hu
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from gptmill.errors import CheckpointError
-from gptmill.train.capture import Capture, NotFinite, refuse_unless_finite
+from gptmill.train.capture import Capture, NotFinite, capture, refuse_unless_finite
 from gptmill.train.sharing import updating
 from gptmill.train.state import TrainState
 
@@ -97,18 +97,12 @@ def read_into(folder: Path, state: TrainState) -> None:
     Raises:
         CheckpointError: the files are no safetensors, or hold other tensors than the state has.
     """
-    weights = {name: weight.detach() for name, weight in state.model.named_parameters()}
     known = _listed(folder)
     optimizer = updating(state.optimizer)
     optimizer.state.clear()
-    if known.keys() - weights.keys():
+    if known.keys() - {name for name, _ in state.model.named_parameters()}:
         _begin_moments(optimizer)
-    moments = {
-        f"{name}.{key}": value.detach()
-        for name, weight in state.model.named_parameters()
-        for key, value in optimizer.state.get(weight, {}).items()
-    }
-    tensors = weights | moments
+    tensors = capture(state).tensors
     other = sorted(name for name, tensor in tensors.items() if not _same_kind(known.get(name), tensor))
     if other:
         raise CheckpointError(f"{folder}: {len(other)} tensors do not fit the model, the first is {other[0]}")

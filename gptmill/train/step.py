@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gptmill.events import StepDone
 from gptmill.optim.schedules import lr_at
+from gptmill.optim.treatment import before_clip
 from gptmill.parallel.single import Single
 from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
@@ -53,6 +54,7 @@ def train_step(
     mean_loss = engine.mean(loss, news=watch.has_news)
     watch.clock.lap("communication")
     watch.gradients()
+    before_clip(state.optimizer, state.recent.grad_norms)
     updated, overflowed = watch.approves(mean_loss, engine.clip(state.model, plan.grad_clip)), False
     if state.scaler:
         before = state.scaler.get_scale()

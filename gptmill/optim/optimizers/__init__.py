@@ -12,4 +12,18 @@ from gptmill.registry import Registry
 
 OPTIMIZERS: Registry[Callable[[nn.Module, Plan], torch.optim.Optimizer]] = Registry("optimizer")
 
-from gptmill.optim.optimizers import adamw as adamw  # noqa: E402  registers itself
+from gptmill.optim.optimizers import (  # noqa: E402  they register themselves
+    adam as adam,
+)
+from gptmill.optim.optimizers import (
+    adamwspam as adamwspam,
+)
+from gptmill.optim.optimizers import (
+    muon as muon,
+)
+from gptmill.optim.optimizers import (
+    schedule_free as schedule_free,
+)
+from gptmill.optim.optimizers import (
+    sgd as sgd,
+)
