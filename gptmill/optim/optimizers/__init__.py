@@ -12,18 +12,9 @@ from gptmill.registry import Registry
 
 OPTIMIZERS: Registry[Callable[[nn.Module, Plan], torch.optim.Optimizer]] = Registry("optimizer")
 
-from gptmill.optim.optimizers import (  # noqa: E402  they register themselves
-    adam as adam,
-)
-from gptmill.optim.optimizers import (
-    adamwspam as adamwspam,
-)
-from gptmill.optim.optimizers import (
-    muon as muon,
-)
-from gptmill.optim.optimizers import (
-    schedule_free as schedule_free,
-)
-from gptmill.optim.optimizers import (
-    sgd as sgd,
-)
+# they register themselves
+from gptmill.optim.optimizers import adam as adam  # noqa: E402
+from gptmill.optim.optimizers import adamwspam as adamwspam  # noqa: E402
+from gptmill.optim.optimizers import muon as muon  # noqa: E402
+from gptmill.optim.optimizers import schedule_free as schedule_free  # noqa: E402
+from gptmill.optim.optimizers import sgd as sgd  # noqa: E402
