@@ -39,7 +39,8 @@ def terms(row: dict[str, str]) -> tuple[int, float, list[float]]:
     matmul, attention = 3 * (24 * L * C * C + 2 * VOCABULARY * C), 3 * 4 * L * T * C
     seconds = [matmul / peak, attention / peak, 2 * L * 5 * C / bandwidth, 2 * VOCABULARY / bandwidth]
     weights = 12 * L * C * C + (VOCABULARY + T) * C
-    fixed = weights * (ACCUMULATE_BYTES + OPTIMIZER_BYTES / MICRO_STEPS) / (int(row["batch_size"]) * T * bandwidth)
+    update = OPTIMIZER_BYTES + 2 * 8  # AdamW's two moments are read and written
+    fixed = weights * (ACCUMULATE_BYTES + update / MICRO_STEPS) / (int(row["batch_size"]) * T * bandwidth)
     return CHIPS.index(device.name[:4]), fixed, seconds
 
 

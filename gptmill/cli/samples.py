@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import nn
 
 from gptmill.cli.sampling.batches import BUDGET, sequence_bytes
 from gptmill.cli.sampling.prompts import Prompt, start_of_document
@@ -18,8 +17,10 @@ from gptmill.errors import GptmillError, UserError
 from gptmill.events import Event, Notice, RunStarted, Samples, StepDone
 from gptmill.model.generate import generate
 from gptmill.model.gpt import GPT
+from gptmill.optim.averaging import averaged
 from gptmill.parallel.single import Stop
 from gptmill.plan.types import Plan
+from gptmill.train.state import TrainState
 
 PROMPTS = ("The quick brown fox", "Once upon a time", "In the beginning")
 
@@ -28,14 +29,14 @@ class SampleRecorder:
     """Answers every generate_interval-th step with Samples; a failure is a Notice and never ends the run.
 
     Args:
-        model: in training mode before and after.
+        state: its model is in training mode before and after.
         tokenizer: None when the dataset came without one; there is nothing to show then.
         stop: a request to end the run also ends a sample.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer | None, plan: Plan, stop: Stop) -> None:
-        assert isinstance(model, GPT)
-        self._model = model
+    def __init__(self, state: TrainState, tokenizer: Tokenizer | None, plan: Plan, stop: Stop) -> None:
+        assert isinstance(state.model, GPT)
+        self._model, self._optimizer = state.model, state.optimizer
         self._plan = plan
         self._stop = stop
         self._tokenizer = tokenizer
@@ -51,7 +52,8 @@ class SampleRecorder:
         if not isinstance(event, StepDone) or event.iter % self._plan.generate_interval or not self._prompts:
             return []
         try:
-            samples = self._write()
+            with averaged(self._optimizer):
+                samples = self._write()
         except (GptmillError, torch.OutOfMemoryError) as error:
             return [Notice(event.iter, f"no samples at step {event.iter}: {str(error).splitlines()[0]}")]
         finally:

@@ -157,7 +157,7 @@ def fit(
         *trackers(resolved, plan, run_dir.path),
         checkpointer(run_dir.path, plan, found, facts),
         PlanAndReality(plan, held(plan)),
-        *([SampleRecorder(state.model, tokenizer, plan, stop)] if plan.generate_interval else []),
+        *([SampleRecorder(state, tokenizer, plan, stop)] if plan.generate_interval else []),
         *([ProfileRecorder(run_dir.path, profile, plan)] if profile else []),
     ]
     try:

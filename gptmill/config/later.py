@@ -37,28 +37,13 @@ OPTIONS: frozenset[str] = frozenset(
     [
         "penalty_top_k",
         "top_k",
-        "spam_theta",
-        "spam_interval",
-        "spam_warmup_steps",
-        "spam_enable_clip",
-        "adamwprune_base_optimizer_name",
-        "adamwprune_beta1",
-        "adamwprune_beta2",
-        "adamwprune_weight_decay",
-        "adamwprune_amsgrad",
     ]
 )
-OPTION_SWITCHES = (
-    "spam_enable_clip",
-    "adamwprune_amsgrad",
-)
-
 GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 # Values of keys that exist.
 VALUES: dict[str, dict[str, str]] = {
     "init_from": dict.fromkeys(GPT2_SIZES, "loading pretrained weights"),
-    "optimizer": dict.fromkeys(("sgd", "adam", "adamwadv", "adamwspam", "adamwprune"), "this optimizer"),
 }
 
 # What to say instead of "try the default", where that would be something else.
@@ -73,4 +58,4 @@ def plain(value: object) -> str:
 
 def is_switch(name: str) -> bool:
     """``--name`` alone means True."""
-    return name in OPTION_SWITCHES or (name in KEYS and KEYS[name].inert in (OFF, ON))
+    return name in KEYS and KEYS[name].inert in (OFF, ON)

@@ -43,6 +43,8 @@ LARGEST: dict[str, int] = {
     "epochs": 10**9,
     "max_tokens": 10**18,
     "max_samples": 10**12,
+    "spam_interval": 10**12,
+    "spam_warmup_steps": 10**12,
     "warmup_iters": 10**12,
     "lr_decay_iters": 10**12,
     "pruning_warmup": 10**12,
@@ -164,6 +166,40 @@ def state_pruning_needs_moments(c: Config) -> Broken | None:
     return Broken(("pruning_method", "optimizer"), f"{says}; try optimizer=adamw, or pruning_method=magnitude")
 
 
+# What an update rule needs, and the strategy under which no device has it.
+SHARED: dict[str, tuple[str, str]] = {
+    "muon": ("fsdp", "no device holds a whole matrix to orthogonalize; try strategy=zero1"),
+    "adamwspam": ("zero1", "gradients are clipped by moments that one device alone has; try strategy=fsdp"),
+    "schedule_free_adamw": (
+        "zero1",
+        "the average to evaluate needs moments that one device alone has; try strategy=fsdp",
+    ),
+}
+
+
+def optimizer_has_what_it_needs(c: Config) -> Broken | None:
+    rule = c.adamwprune_base_optimizer_name if c.optimizer == "adamwprune" else c.optimizer
+    strategy, says = SHARED.get(rule, ("", ""))
+    if c.strategy != strategy:
+        return None
+    keys = ("adamwprune_base_optimizer_name",) if c.optimizer == "adamwprune" else ()
+    return Broken(("optimizer", "strategy", *keys), f"optimizer={c.optimizer} under strategy={strategy}: {says}")
+
+
+def schedule_free_is_not_pruned(c: Config) -> Broken | None:
+    if c.optimizer != "schedule_free_adamw" or c.pruning_method == "none":
+        return None
+    says = "the average that is saved has weights from before they were pruned; try optimizer=adamw"
+    return Broken(("pruning_method", "optimizer"), f"pruning_method={c.pruning_method} with {c.optimizer}: {says}")
+
+
+def schedule_free_interpolates(c: Config) -> Broken | None:
+    if c.optimizer != "schedule_free_adamw" or c.beta1 > 0:
+        return None
+    says = "beta1=0 leaves schedule_free_adamw no average to evaluate; try beta1=0.9"
+    return Broken(("beta1", "optimizer"), says)
+
+
 def start_is_known(c: Config) -> Broken | None:
     if c.init_from in ("scratch", "resume"):
         return None
@@ -237,6 +273,9 @@ RULES: list[Callable[[Config], Broken | None]] = [
     fsdp_has_no_scaler_and_no_samples,
     pruning_sees_whole_weights,
     state_pruning_needs_moments,
+    optimizer_has_what_it_needs,
+    schedule_free_is_not_pruned,
+    schedule_free_interpolates,
     start_is_known,
     checkpoint_is_a_folder,
     dataset_stays_inside,

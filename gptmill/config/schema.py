@@ -19,7 +19,9 @@ FeedForward = Literal["standard", "swiglu"]
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "leaky_relu"]
 AttentionBackend = Literal["auto", "sdpa", "manual"]
 Sampling = Literal["shuffle", "random"]
-Optimizer = Literal["adamw"]
+Optimizer = Literal["adamw", "adam", "adamwadv", "adamwspam", "adamwprune", "sgd", "muon", "schedule_free_adamw"]
+AdamBase = Literal["adam", "adamw", "adamwadv", "adamwspam"]
+SpamVariant = Literal["paper", "spikes"]
 LrScaling = Literal["none", "linear", "sqrt"]
 PruningMethod = Literal["none", "magnitude", "movement", "gradient_movement", "state"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
@@ -104,6 +106,34 @@ class Config(BaseModel):
     beta1: Fraction = key("optimizer", 0.9, "momentum")
     beta2: Fraction = key("optimizer", 0.95, "decay of the squared-gradient average")
     eps: Positive = key("optimizer", 1e-8, "Adam's epsilon")
+    momentum: Fraction = key("optimizer", 0.9, "sgd: how much of each update the next one repeats")
+    muon_momentum: Fraction = key("optimizer", 0.95, "muon: decay of the gradient average of hidden matrices")
+    muon_learning_rate: Positive | None = key(
+        "optimizer", None, "muon: peak rate of hidden matrices; None = learning_rate, to which their updates are scaled"
+    )
+    spam_variant: SpamVariant = key(
+        "optimizer", "paper", "adamwspam: as published; or AMSGrad, and moments damped when the gradient norm spikes"
+    )
+    spam_theta: Positive | None = key(
+        "optimizer", None, "adamwspam: clips a gradient whose square is above theta x its average; None = 5000, or 50"
+    )
+    spam_interval: Natural | None = key(
+        "optimizer", None, "adamwspam: steps between resets of the moments; 0 = off; None = 500, or 1000"
+    )
+    spam_warmup_steps: Natural | None = key(
+        "optimizer", None, "adamwspam: steps of warmup after a reset; None = 150, or 100"
+    )
+    spam_enable_clip: bool | None = key(
+        "optimizer", None, "adamwspam: whether single gradients are clipped; None = yes for paper, no for spikes"
+    )
+    spam_spike_threshold: Positive = key(
+        "optimizer", 2.0, "spikes: standard deviations above the mean of the last 100 norms"
+    )
+    adamwprune_base_optimizer_name: AdamBase = key("optimizer", "adamw", "adamwprune: the update rule it prunes by")
+    adamwprune_beta1: Fraction = key("optimizer", 0.9, "adamwprune: beta1 of its own")
+    adamwprune_beta2: Fraction = key("optimizer", 0.999, "adamwprune: beta2 of its own")
+    adamwprune_weight_decay: NonNegative = key("optimizer", 0.1, "adamwprune: weight decay of its own")
+    adamwprune_amsgrad: bool | None = key("optimizer", None, "adamwprune: AMSGrad; None = as its base has it")
     grad_clip: NonNegative = key("optimizer", 1.0, "largest global gradient norm; 0 = off")
 
     schedule: Schedule = key("schedule", "cosine", "shape of the decay after warmup")

@@ -16,6 +16,7 @@ from gptmill.plan.flops import counts, has_closed_form, members
 from gptmill.plan.hardware import settle_compile, settle_device, settle_dtype
 from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
+from gptmill.plan.optimizer import settle_optimizer
 from gptmill.plan.outlook import Outlook, outlook_json
 from gptmill.plan.shape import check_data, settle_shape
 from gptmill.plan.strategy import settle_strategy
@@ -141,6 +142,7 @@ def _assemble(
     settled = {
         **asdict(batch),
         **asdict(horizon),
+        **asdict(settle_optimizer(config, horizon.learning_rate)),
         **size._asdict(),
         "shape": shape,
         "architecture": architecture_name(shape),

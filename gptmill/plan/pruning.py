@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gptmill.plan.optimizer import hidden_numbers
 from gptmill.plan.types import Plan
 
 # bytes for each weight that may be pruned: a mask, and its first value or its score in float32
@@ -11,11 +12,8 @@ KEPT = {"none": 0, "magnitude": 1, "state": 1, "movement": 5, "gradient_movement
 def n_prunable(plan: Plan) -> int:
     """Weights in the matrices of linear layers; of a head that is the embedding too only where that is asked for."""
     shape = plan.shape
-    C, F = shape.n_embd, shape.ffn_dim
-    up = 2 * F if shape.ffn_type == "swiglu" else F
-    blocks = shape.n_layer * (C * (C + 2 * shape.kv_dim) + C * C + C * up + F * C)
-    head = 0 if shape.weight_tying and not plan.prune_tied_head else shape.vocab_size * C
-    return blocks + head
+    head = 0 if shape.weight_tying and not plan.prune_tied_head else shape.vocab_size * shape.n_embd
+    return hidden_numbers(shape) + head
 
 
 def kept_bytes(plan: Plan) -> int:

@@ -18,15 +18,15 @@ from typing import NamedTuple
 
 from gptmill.plan.devices import device_of, peak_flops
 from gptmill.plan.flops import FFN_MATRICES, has_closed_form, parts
+from gptmill.plan.optimizer import state_bytes
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
 # passes over memory of one token, forward and backward, with numbers as wide as the matmuls'
 LAYER_PASSES = 21.75  # over the residual stream and the hidden layer, per layer
 VOCABULARY_PASSES = 25.4  # over a row of logits
-OPTIMIZER_BYTES = (
-    36  # per parameter and step: gradient norm, then weights, gradients and two moments read, three written
-)
+# per parameter and step, besides the moments: gradient norm and clip, then weights and gradients read, weights written
+OPTIMIZER_BYTES = 20
 ACCUMULATE_BYTES = 14  # per parameter and micro-step: the copy in 16 bits, and adding to the gradient
 FORWARD = 1 / 3  # of forward and backward
 RECOMPUTING = 1.14  # times as long with activation checkpointing: the mean of seven of llm-foundry's runs with it
@@ -99,7 +99,7 @@ def pace_of(plan: Plan) -> Pace | None:
     slowest, fastest, doubts = _certainty(plan, row.name)
     return Pace(
         micro_step=seconds * (RECOMPUTING if plan.shape.activation_checkpointing else 1) + ACCUMULATE_BYTES * traffic,
-        update=OPTIMIZER_BYTES * traffic,
+        update=OPTIMIZER_BYTES * traffic + 2 * state_bytes(plan) / (row.bandwidth * 1e9),
         forward=FORWARD * seconds,
         slowest=slowest,
         fastest=fastest,

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from math import sqrt
 
+from gptmill.plan.optimizer import FLOAT32, state_bytes
+from gptmill.plan.pruning import kept_bytes
+from gptmill.plan.types import Plan
+
 BEHIND = (
     2**28
 )  # bytes of a state that is copied, and written while training goes on; less is on the disk sooner than it is copied
 FIRST = 10.0  # minutes, while it is not known what one costs
 BETWEEN_FAILURES = 24 * 3600.0  # seconds, assumed: one a day
 SHORTEST, LONGEST = 1.0, 60.0  # minutes
+
+
+def checkpoint_bytes(plan: Plan) -> int:
+    """Weights, optimizer state and masks on the disk. Where the weights are an average, those that train are there besides."""
+    copies = 2 if plan.base_optimizer == "schedule_free_adamw" else 1
+    return copies * FLOAT32 * plan.params + state_bytes(plan) + kept_bytes(plan)
 
 
 def minutes_between(asked: float | None, stall: float | None) -> float:

@@ -7,9 +7,8 @@ from math import ceil, lcm
 
 from gptmill.plan.devices import peak_flops
 from gptmill.plan.horizon import windows_per_epoch
-from gptmill.plan.pruning import kept_bytes
 from gptmill.plan.roofline import Pace, pace_of
-from gptmill.plan.saving import BEHIND, minutes_between
+from gptmill.plan.saving import BEHIND, checkpoint_bytes, minutes_between
 from gptmill.plan.types import Plan
 
 # Where nothing was measured
@@ -17,7 +16,6 @@ COMPILING = 60.0  # seconds: nanoGPT's train.py says "takes a ~minute"
 STARTING = 10.0  # seconds until the first step: importing torch, building the model
 WRITING = 500e6  # bytes of checkpoint per second, written and read back: a plain disk
 COPYING = 4e9  # bytes of a state per second, from memory to memory
-CHECKPOINT_BYTES = 12  # per parameter: weights and two moments in float32
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Forecast:
 
 def assumed_costs(plan: Plan) -> Costs:
     """What is not known without trying."""
-    n_bytes = CHECKPOINT_BYTES * plan.params + kept_bytes(plan)
+    n_bytes = checkpoint_bytes(plan)
     return Costs(
         start=STARTING,
         compiling=COMPILING if plan.compile else 0.0,

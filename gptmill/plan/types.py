@@ -96,6 +96,8 @@ class Plan:
     epochs: float | None
 
     optimizer: str
+    base_optimizer: str  # the update rule: of adamwprune the one that it prunes by, else the same
+    amsgrad: bool
     learning_rate: float  # its peak, scaled
     lr_scaling: str
     reference_batch_size: int | None
@@ -103,6 +105,15 @@ class Plan:
     beta1: float
     beta2: float
     eps: float
+    momentum: float
+    muon_momentum: float
+    muon_learning_rate: float  # its peak, scaled
+    spam_variant: str
+    spam_theta: float
+    spam_interval: int  # 0 = never
+    spam_warmup_steps: int
+    spam_enable_clip: bool
+    spam_spike_threshold: float
     grad_clip: float
 
     schedule: str  # 'constant' when decay_lr is False

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gptmill.optim.averaging import Y, average_of
 from gptmill.train.members import numbers_of
 from gptmill.train.sharing import here, updating
 from gptmill.train.state import TrainState
@@ -18,7 +19,10 @@ ROOM = 1.5  # of a copy's bytes that must be free on a GPU for it to be made the
 
 @dataclass(frozen=True)
 class Capture:
-    """Args: weights, moments, pruning: by name, as members.py has them; under FSDP each is this process's share."""
+    """Args: weights, moments, pruning: by name, as members.py has them; under FSDP each is this process's share.
+
+    Where an optimizer averages, the weights are the average, and those that train are among the moments.
+    """
 
     iter: int
     numbers: dict[str, Any]
@@ -58,13 +62,17 @@ def refuse_unless_finite(strange: list[str]) -> None:
 
 
 def capture(state: TrainState) -> Capture:
-    """The state itself, without a copy: training must wait until it is written."""
-    weights = {name: weight.detach() for name, weight in state.model.named_parameters()}
+    """The state itself, without a copy but for an average: training must wait until it is written."""
+    named, optimizer = list(state.model.named_parameters()), updating(state.optimizer)
+    weights = {name: weight.detach() for name, weight in named}
     moments = {
         f"{name}.{key}": value.detach()
-        for name, weight in state.model.named_parameters()
-        for key, value in updating(state.optimizer).state.get(weight, {}).items()
+        for name, weight in named
+        for key, value in optimizer.state.get(weight, {}).items()
     }
+    if (average := average_of(optimizer)) and moments:
+        moments |= {f"{name}.{Y}": weight for name, weight in weights.items()}
+        weights = {name: average(weight) for name, weight in named}
     return Capture(state.iter, numbers_of(state), weights, moments, state.pruner.tensors if state.pruner else {})
 
 

@@ -12,12 +12,16 @@ IMPOSSIBLE = (
     *("n_layer", "n_head", "n_kv_head", "n_embd", "block_size", "vocab_size", "bias", "weight_tying"),
     *("normalization", "norm_eps", "norm_position", "position_encoding", "rope_theta", "qk_norm", "sliding_window"),
     *("ffn_type", "ffn_dim", "activation", "dataset", "max_samples", "tokenizer", "optimizer"),
+    *("spam_variant", "adamwprune_base_optimizer_name", "adamwprune_amsgrad"),  # other moments
 )
 # The weights stay usable and the run takes another course from here: only ever on purpose, by a flag.
 NEEDS_FLAG = (
     *("dropout", "sampling", "seed"),
     *("batch_size", "gradient_accumulation_steps", "effective_batch_size"),
     *("learning_rate", "lr_scaling", "reference_batch_size", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
+    *("momentum", "muon_momentum", "muon_learning_rate"),
+    *("spam_theta", "spam_interval", "spam_warmup_steps", "spam_enable_clip", "spam_spike_threshold"),
+    *("adamwprune_beta1", "adamwprune_beta2", "adamwprune_weight_decay"),
     *("schedule", "warmup_iters", "lr_decay_iters", "min_lr", "min_lr_ratio", "decay_fraction", "decay_lr"),
     *("on_spike", "on_nonfinite"),
     *("pruning_method", "target_sparsity", "pruning_warmup", "pruning_interval", "pruning_ramp_end", "prune_tied_head"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gptmill import durable, units
 from gptmill.errors import CheckpointError, GptmillError
+from gptmill.optim.averaging import averaged
 from gptmill.plan.types import Plan
 from gptmill.train import manifest as manifests
 from gptmill.train.capture import Capture, NotFinite, capture, refuse_unless_finite
@@ -161,7 +162,8 @@ def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:
     if is_split(state.model):  # this process has no more than its share; the run's last checkpoint has all
         folder = run_dir / "checkpoints" / manifests.step_name(state.iter)
         return sha256_of(weights_in(folder, manifests.read_manifest(folder), state.model))
-    return weights_sha256(state.model)
+    with averaged(state.optimizer):
+        return weights_sha256(state.model)
 
 
 def _commit(target: Path, write: Callable[[Path], None]) -> None:

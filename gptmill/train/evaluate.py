@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gptmill.events import EvalDone
+from gptmill.optim.averaging import averaged
 from gptmill.parallel.single import Single, Stop
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, to_device
@@ -59,9 +60,10 @@ def evaluate(
         Diverged: the validation loss is not finite.
     """
     began = time.perf_counter()
-    train_loss, val_loss = (
-        mean_loss(state, plan, engine, forward, eval_windows[split], stop) for split in ("train", "val")
-    )
+    with averaged(state.optimizer):
+        train_loss, val_loss = (
+            mean_loss(state, plan, engine, forward, eval_windows[split], stop) for split in ("train", "val")
+        )
     if train_loss is None or val_loss is None:
         return None
     check_val_loss(val_loss, state)

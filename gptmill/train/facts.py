@@ -29,6 +29,8 @@ def run_facts(plan: Plan, data: DataFacts) -> dict[str, Any]:
         "must_match": {
             **{key: value for key, value in shape.items() if key not in decides_bits(shape)},
             "optimizer": plan.optimizer,
+            "base_optimizer": plan.base_optimizer,
+            "amsgrad": plan.amsgrad,
             "data_sha256": data.sha256,
             "tokenizer": data.tokenizer,
         },

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from gptmill.errors import CheckpointError
 from gptmill.optim.pruning.pruner import PREFIX
-from gptmill.train.capture import Capture, NotFinite, refuse_unless_finite
+from gptmill.train.capture import Capture, NotFinite, capture, refuse_unless_finite
 from gptmill.train.members import restore_pruning
 from gptmill.train.sharing import updating
 from gptmill.train.state import TrainState
@@ -99,18 +99,14 @@ def read_into(folder: Path, state: TrainState) -> None:
     Raises:
         CheckpointError: the files are no safetensors, or hold other tensors than the state has.
     """
-    weights = {name: weight.detach() for name, weight in state.model.named_parameters()}
     known = _listed(folder)
     optimizer = updating(state.optimizer)
     optimizer.state.clear()
+    weights = {name for name, _ in state.model.named_parameters()}
     if any(name not in weights and not name.startswith(PREFIX) for name in known):
         _begin_moments(optimizer)
-    moments = {
-        f"{name}.{key}": value.detach()
-        for name, weight in state.model.named_parameters()
-        for key, value in optimizer.state.get(weight, {}).items()
-    }
-    tensors = weights | moments
+    taken = capture(state)
+    tensors = taken.weights | taken.moments
     other = sorted(name for name, tensor in tensors.items() if not _same_kind(known.get(name), tensor))
     if other:
         raise CheckpointError(f"{folder}: {len(other)} tensors do not fit the model, the first is {other[0]}")

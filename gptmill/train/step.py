@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gptmill.events import StepDone
 from gptmill.optim.schedules import lr_at
+from gptmill.optim.treatment import before_clip
 from gptmill.parallel.single import Single
 from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
@@ -56,6 +57,7 @@ def train_step(
     watch.gradients()
     if state.pruner:
         state.pruner.begin()
+    before_clip(state.optimizer, state.recent.grad_norms)
     norm = engine.clip(state.model, plan.grad_clip)
     updated, overflowed = watch.approves(mean_loss, norm), False
     if state.pruner and updated:

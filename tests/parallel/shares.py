@@ -32,8 +32,20 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def plan_of(strategy: str, world_size: int) -> Plan:
-    plan = small_plan(**SETTINGS)
+# update rules under what they can be shared by; AdamW is trained under everything
+FEW: dict[str, Any] = {"max_iters": 6, "warmup_iters": 0}
+SPAM = {"spam_variant": "spikes", "spam_enable_clip": True, "spam_theta": 3.0, "spam_spike_threshold": 0.5}
+RULES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("zero1", {**FEW, "learning_rate": 0.1}),
+    "adamwadv": ("zero1", FEW),
+    "muon": ("zero1", FEW),
+    "adamwspam": ("fsdp", {**SPAM, "max_iters": 24, "spam_interval": 23}),  # clips from step 20 on
+    "schedule_free_adamw": ("fsdp", FEW),
+}
+
+
+def plan_of(strategy: str, world_size: int, optimizer: str = "adamw") -> Plan:
+    plan = small_plan(**{**SETTINGS, "optimizer": optimizer, **RULES.get(optimizer, ("", {}))[1]})
     batch = settle_batch(Config(**{**SMALL, **SETTINGS}), world_size)
     split = {name: getattr(batch, name) for name in ("batch_size", "micro_steps", "gradient_accumulation_steps")}
     return replace(plan, strategy=strategy, world_size=world_size, **split)
@@ -60,7 +72,7 @@ def trained(plan: Plan, place: Place, folder: Path) -> dict[str, Any]:
     if distributed.is_initialized():
         distributed.barrier()
     again = new_state(plan, engine_of(plan, place))
-    load(folder / "checkpoints" / f"step_{STEPS:08}", again)
+    load(folder / "checkpoints" / f"step_{plan.max_iters:08}", again)
     mine, read = taken.tensors, capture(again).tensors
     return {
         "losses": [step.loss for step in steps],
@@ -74,9 +86,13 @@ def trained(plan: Plan, place: Place, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     place, folder = find_place(), Path(sys.argv[1])
-    strategies = ("ddp", "zero1", "fsdp") if place.world_size > 1 else ("none",)
+    runs = {name: (name, "adamw") for name in ("ddp", "zero1", "fsdp")}
+    runs |= {name: (strategy, name) for name, (strategy, _) in RULES.items()}
     with joined(place):
-        found = {name: trained(plan_of(name, place.world_size), place, folder / name) for name in strategies}
+        found = {
+            name: trained(plan_of(strategy, place.world_size, optimizer), place, folder / name)
+            for name, (strategy, optimizer) in runs.items()
+        }
         everyone: list[Any] = [found]
         if place.world_size > 1:
             everyone = [None] * place.world_size

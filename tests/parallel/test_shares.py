@@ -67,6 +67,25 @@ def test_every_strategy_makes_the_run_of_one_process(
     assert other.iter == 20 and capture(other).moments.keys() == capture(mine).moments.keys()
 
 
+@pytest.mark.parametrize("optimizer", shares.RULES)
+def test_every_update_rule_makes_the_run_of_one_process(
+    optimizer: str, together: list[dict[str, Any]], folder: Path
+) -> None:
+    plan = shares.plan_of("none", 1, optimizer)
+    alone = shares.trained(plan, Place(), folder / f"{optimizer}-alone")
+    for told in together:
+        assert told[optimizer]["losses"] == pytest.approx(alone["losses"], abs=1e-3)  # Muon rounds to bfloat16
+        assert told[optimizer]["same"], "read back, a share is another"
+    mine, other = new_state(plan), new_state(plan)
+    load(folder / f"{optimizer}-alone" / "checkpoints" / f"step_{plan.max_iters:08}", mine)
+    load(folder / optimizer / "checkpoints" / f"step_{plan.max_iters:08}", other)
+    for name, weight in mine.model.named_parameters():
+        assert dict(other.model.named_parameters())[name].detach().numpy() == pytest.approx(
+            weight.detach().numpy(), abs=1e-3
+        ), name
+    assert capture(other).moments.keys() == capture(mine).moments.keys()
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "zero1", "fsdp"])
 def test_a_process_holds_what_the_plan_says(strategy: str, together: list[dict[str, Any]]) -> None:
     memory = memory_of(shares.plan_of(strategy, 2))

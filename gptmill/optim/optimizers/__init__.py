@@ -12,4 +12,9 @@ from gptmill.registry import Registry
 
 OPTIMIZERS: Registry[Callable[[nn.Module, Plan], torch.optim.Optimizer]] = Registry("optimizer")
 
-from gptmill.optim.optimizers import adamw as adamw  # noqa: E402  registers itself
+# they register themselves
+from gptmill.optim.optimizers import adam as adam  # noqa: E402
+from gptmill.optim.optimizers import adamwspam as adamwspam  # noqa: E402
+from gptmill.optim.optimizers import muon as muon  # noqa: E402
+from gptmill.optim.optimizers import schedule_free as schedule_free  # noqa: E402
+from gptmill.optim.optimizers import sgd as sgd  # noqa: E402

@@ -8,6 +8,8 @@ from functools import lru_cache
 from gptmill.plan.memory.heap import Heap
 from gptmill.plan.memory.network import play
 from gptmill.plan.memory.setting import Setting, with_layers
+from gptmill.plan.optimizer import FLOAT32, Moments, moments_of, state_bytes
+from gptmill.plan.saving import checkpoint_bytes
 from gptmill.plan.types import Plan
 
 MIB = 2**20
@@ -21,8 +23,8 @@ CUDA_CONTEXT = 500 * MIB  # assumed: kernels and the driver's own, outside of to
 PYTHON = 304 * MIB
 FIRST_STEPS = 35 * MIB
 HOLES = 0.15
-# Measured (docs/log.md): bytes for each parameter on top of weights and moments while a checkpoint is written, and on top
-# of weights while one is read; a GPU's moments are copied to the host besides
+# Measured (docs/log.md), in twelfths of the bytes of weights and moments: on top of these while a checkpoint is written, and
+# on top of the weights while one is read; a GPU's moments are copied to the host besides
 SAVING, LOADING = 24, 32
 STEPS, MICRO_STEPS, PLAYED = 3, 3, 24  # played; later steps find the heap as these leave it
 
@@ -32,8 +34,8 @@ def overhead_of(s: Setting, tensors: int, plan: Plan) -> int:
     if s.device == "cuda":
         return 2 * (32 if LARGE_WORKSPACE.search(plan.device_name) else 8) * MIB
     if s.device == "cpu":
-        heap = reach(s, min(plan.micro_steps, MICRO_STEPS))
-        return FIRST_STEPS + max(0, heap - tensors) + int(HOLES * (tensors - 12 * plan.params))
+        heap = reach(s, min(plan.micro_steps, MICRO_STEPS), moments_of(plan))
+        return FIRST_STEPS + max(0, heap - tensors) + int(HOLES * (tensors - FLOAT32 * plan.params - state_bytes(plan)))
     return 0
 
 
@@ -43,13 +45,13 @@ def context_of(device: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def reach(s: Setting, micro_steps: int) -> int:
+def reach(s: Setting, micro_steps: int, moments: Moments) -> int:
     """How far the heap of a CPU process reaches in training [bytes]; from PLAYED layers on by so much a layer."""
     if (more := s.shape.n_layer - PLAYED) > 0:
-        deep, shallow = (reach(with_layers(s, n), micro_steps) for n in (PLAYED, PLAYED // 2))
+        deep, shallow = (reach(with_layers(s, n), micro_steps, moments) for n in (PLAYED, PLAYED // 2))
         return deep + more * (deep - shallow) // (PLAYED - PLAYED // 2)
-    heap, model = Heap(), matrices(s)
-    for numbers in model:
+    heap = Heap()
+    for numbers in matrices(s):
         heap.take(4 * numbers)
     if s.shape.attention_backend == "manual":
         for _ in range(s.shape.n_layer):
@@ -61,9 +63,10 @@ def reach(s: Setting, micro_steps: int) -> int:
             kept += play(s, accumulated=micro_step > 0, heap=heap).kept
             heap.give(tokens)
         if step == 0:
-            for numbers in model:
-                heap.take(4 * numbers)
-                heap.take(4 * numbers)
+            for count, model in ((moments.others, outside(s)), (moments.hidden, hidden(s))):
+                for numbers in model:
+                    for _ in range(count):
+                        heap.take(4 * numbers)
         for gradient in kept:
             gradient.release()
     return heap.high + heap.largest
@@ -71,14 +74,25 @@ def reach(s: Setting, micro_steps: int) -> int:
 
 def matrices(s: Setting) -> list[int]:
     """Numbers in each matrix of a model."""
+    return outside(s) + hidden(s)
+
+
+def outside(s: Setting) -> list[int]:
+    """Of the layers: embeddings and head."""
     shape = s.shape
-    C, F, T = shape.n_embd, shape.ffn_dim, shape.block_size
-    outside = [shape.vocab_size * C] * (1 if shape.weight_tying else 2)
+    embeddings = [shape.vocab_size * shape.n_embd] * (1 if shape.weight_tying else 2)
+    has_table = shape.position_encoding == "learned_absolute" and not s.traced
+    return embeddings + ([shape.block_size * shape.n_embd] if has_table else [])
+
+
+def hidden(s: Setting) -> list[int]:
+    """In the layers."""
+    shape = s.shape
     if s.traced:
-        return outside + [s.traced[1] // shape.n_layer] * shape.n_layer
+        return [s.traced[1] // shape.n_layer] * shape.n_layer
+    C, F = shape.n_embd, shape.ffn_dim
     up = 2 * F if shape.ffn_type == "swiglu" else F
-    positions = [T * C] if shape.position_encoding == "learned_absolute" else []
-    return outside + positions + [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C] * shape.n_layer
+    return [C * (C + 2 * shape.kv_dim), C * C, C * up, F * C] * shape.n_layer
 
 
 def host_of(plan: Plan, s: Setting, tensors: int, kept: int) -> int:
@@ -91,8 +105,15 @@ def host_of(plan: Plan, s: Setting, tensors: int, kept: int) -> int:
     """
     windows = 2 * 8 * plan.eval_sequences * (plan.shape.block_size + 1)
     rollback = "rollback" in (plan.on_spike, plan.on_nonfinite)
-    snapshot = 2 * (12 * plan.params + kept) if rollback else 0  # one to go back to, and the next while it is made
+    saved = checkpoint_bytes(plan)
+    snapshot = 2 * saved if rollback else 0  # one to go back to, and the next while it is made
     on_cpu = s.device == "cpu"
     step = tensors + overhead_of(s, tensors, plan) + kept if on_cpu else 0
-    held = 12 * plan.params + kept if on_cpu else 8 * plan.params
-    return PYTHON + windows + snapshot + max(step, held + SAVING * plan.params + 2 * kept, LOADING * plan.params + kept)
+    held = FLOAT32 * plan.params * on_cpu + state_bytes(plan) + kept * on_cpu
+    written = saved - kept
+    return (
+        PYTHON
+        + windows
+        + snapshot
+        + max(step, held + SAVING * written // 12 + 2 * kept, LOADING * written // 12 + kept)
+    )

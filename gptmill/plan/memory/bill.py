@@ -9,11 +9,11 @@ from functools import lru_cache
 from gptmill.plan.memory.around import context_of, host_of, overhead_of
 from gptmill.plan.memory.network import has_formula, play
 from gptmill.plan.memory.setting import Setting, with_layers
+from gptmill.plan.optimizer import state_bytes
 from gptmill.plan.pruning import kept_bytes
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 
-MOMENTS = 8  # bytes of optimizer state for each parameter: two in float32; one of your own is taken to keep as much
 PLAYED = 32  # layers; beyond, each one more adds what the last one did
 
 
@@ -84,7 +84,7 @@ def memory_of(plan: Plan, trace: Callable[[ModelShape], int] | None = None) -> M
     # DistributedDataParallel's buckets keep room for all gradients from the first step on
     accumulated = plan.micro_steps > 1 or plan.strategy in ("ddp", "zero1")
     peak, made, logits = micro_step(s, accumulated)
-    states, weights, gathered = MOMENTS * plan.params, 4 * plan.params, 0
+    states, weights, gathered = state_bytes(plan), 4 * plan.params, 0
     if plan.strategy in ("zero1", "fsdp"):
         states = -(-states // plan.world_size)
     gradients = made + (weights if accumulated else 0)
