@@ -10,7 +10,7 @@ from gptmill.config.wording import one_line
 from gptmill.errors import UserError
 from gptmill.plan.fit import memory_known, nearest_fit, needs, refusal
 from gptmill.plan.hardware import detect_machine
-from gptmill.plan.time import CHECKPOINT_BYTES
+from gptmill.plan.optimizer import checkpoint_bytes
 from gptmill.plan.types import Plan
 from gptmill.units import size
 
@@ -62,7 +62,7 @@ def _disk(plan: Plan, out_dir: str) -> str | None:
         free = durable.free_bytes(folder)
     except OSError:
         return None
-    each = CHECKPOINT_BYTES * plan.params
+    each = checkpoint_bytes(plan)
     wanted = AT_ONCE * each
     if wanted <= free + there:
         return None

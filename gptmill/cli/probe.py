@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gptmill.plan.optimizer import checkpoint_bytes
 from gptmill.plan.roofline import Pace
 from gptmill.plan.saving import BEHIND
-from gptmill.plan.time import CHECKPOINT_BYTES, Costs, assumed_costs
+from gptmill.plan.time import Costs, assumed_costs
 from gptmill.plan.types import Plan
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _checkpoint_seconds(state: TrainState, plan: Plan, out_dir: str) -> float:
     from gptmill.errors import GptmillError
     from gptmill.train.checkpoint import save
 
-    if CHECKPOINT_BYTES * plan.params <= LARGEST_SAVE:
+    if checkpoint_bytes(plan) <= LARGEST_SAVE:
         folder = Path(out_dir).absolute().parent
         with contextlib.suppress(OSError, GptmillError), tempfile.TemporaryDirectory(prefix=".probe-", dir=folder) as t:
             return save(Path(t), state, {}).seconds
