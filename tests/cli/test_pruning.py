@@ -55,7 +55,11 @@ def test_the_sparsity_told_is_that_of_the_weights_in_the_file(folder: Path) -> N
     assert steps(folder / "told")[-1]["sparsity"] == summary["sparsity"] == pruned / summary["pruning"]["prunable"]
     assert f"sparsity             {summary['sparsity']:.2%}: {pruned:,} of 6,144 weights are zero" in done.err
     page = (folder / "told" / "report.html").read_text()
-    assert "share that is zero" in page and "Sparsity of 8 layers" in page and f"{layers['blocks.1.mlp.c_fc.weight']:.2%}" in page
+    assert (
+        "share that is zero" in page
+        and "Sparsity of 8 layers" in page
+        and f"{layers['blocks.1.mlp.c_fc.weight']:.2%}" in page
+    )
 
 
 def test_hugging_faces_gpt2_with_these_weights_is_as_sparse_and_computes_the_same(folder: Path) -> None:
