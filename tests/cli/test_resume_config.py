@@ -30,7 +30,7 @@ OTHER = {
     **{"auto_batch_size": True, "max_batch_size": 3, "target_memory_utilization": 0.5},
     **{"activation_checkpointing": True, "matmul_precision": "highest", "strategy": "fsdp", "fsdp_min_num_params": 7.0, "on_spike": "skip", "on_nonfinite": "rollback"},
     **{"pruning_method": "magnitude", "target_sparsity": 0.3, "pruning_warmup": 5, "pruning_interval": 2, "pruning_ramp_end": 15},
-    **{"prune_tied_head": True},
+    **{"prune_tied_head": True, "penalty_type": "neg_entropy", "penalty_weight": 0.1, "penalty_top_k": 3},
 }  # fmt: skip
 FLAGS = {"n_kv_head": 2, "vocab_size": 29, "ffn_dim": 64, "tokenizer": "char"}  # on record as numbers, not as None
 
