@@ -40,6 +40,7 @@ class StepDone(Event):
         weights: on steps that looked at them; None on others.
         mfu: what these tokens in these seconds mean on this device; ``track/meters.py`` adds it.
         loss_variance: over the last steps of this process, this one included; ``track/meters.py`` adds it.
+        ce_loss: cross-entropy alone, where penalty_type is set; so are penalty and avg_max_prob, unless its weight is 0.
         sparsity: share of the prunable weights that are zero now; None where the run does not prune.
         pruning: on steps that pruned more: how many are, of how many, and the share in every layer.
     """
@@ -56,6 +57,9 @@ class StepDone(Event):
     weights: dict[str, Any] | None = None
     mfu: dict[str, Any] | None = None
     loss_variance: float | None = None
+    ce_loss: float | None = None
+    penalty: float | None = None
+    avg_max_prob: float | None = None
     sparsity: float | None = None
     pruning: dict[str, Any] | None = None
 
@@ -81,12 +85,19 @@ class Alarm(Event):
 
 @dataclass(frozen=True)
 class EvalDone(Event):
-    """Losses on the fixed evaluation batches [nats/token]; ``best`` when val_loss is the lowest so far."""
+    """Losses on the fixed evaluation batches [nats/token]; ``best`` when val_loss is the lowest so far.
+
+    Both are cross-entropy alone, so that runs compare. Where penalty_type is set, ce_loss is val_loss again; penalty and
+    avg_max_prob are of the validation batches, unless its weight is 0.
+    """
 
     train_loss: float
     val_loss: float
     best: bool
     seconds: float
+    ce_loss: float | None = None
+    penalty: float | None = None
+    avg_max_prob: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
+class Penalty(NamedTuple):
+    """What is added to the loss while training. Args: kind: a name in model/penalties.py. top_k: of top_k_mass."""
+
+    kind: str
+    weight: float
+    top_k: int
+
+
 @dataclass(frozen=True)
 class ModelShape:
     """The settled architecture of one GPT.

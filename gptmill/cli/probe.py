@@ -44,7 +44,7 @@ def probe(plan: Plan, out_dir: str) -> tuple[Pace, Costs]:
     from gptmill.cli.parts import new_state
     from gptmill.parallel.launch import find_place
     from gptmill.parallel.single import Single
-    from gptmill.train.evaluate import mean_loss
+    from gptmill.train.evaluate import mean_losses
     from gptmill.train.signals import StopOnSignal
     from gptmill.train.step import train_step
     from gptmill.train.watch import Watch
@@ -81,7 +81,7 @@ def probe(plan: Plan, out_dir: str) -> tuple[Pace, Costs]:
 
     windows = take(0, small.batch_size)
     with StopOnSignal() as stop:
-        first_look, *times = _repeat(lambda: mean_loss(state, small, engine, forward, windows, stop), EVALUATING)
+        first_look, *times = _repeat(lambda: mean_losses(state, small, engine, forward, windows, stop), EVALUATING)
     part = "" if share == 1 else f", a part of batch_size={plan.batch_size},"
     pace = Pace(
         micro_step=mean(micro) * share,

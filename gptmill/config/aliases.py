@@ -28,6 +28,7 @@ RENAMED: dict[str, str] = {
     "compile_model": "compile",
     "fsdp_activation_checkpointing": "activation_checkpointing",
     "output_dir": "out_dir",
+    "top_k": "penalty_top_k",
     "gradient_monitor_interval": "gradient_log_interval",
 }
 

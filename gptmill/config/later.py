@@ -27,18 +27,9 @@ class Later:
 
 KEYS: dict[str, Later] = {
     "reinitialize_weights": Later("loading pretrained weights", ON),
-    "penalty_type": Later("the output penalty", NOTHING),
-    "penalty_weight": Later("the output penalty", NOTHING),
     "use_fp8": Later("fp8 training"),
 }
 
-# Options of the capabilities above: without those they change nothing, so any value is accepted.
-OPTIONS: frozenset[str] = frozenset(
-    [
-        "penalty_top_k",
-        "top_k",
-    ]
-)
 GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 # Values of keys that exist.

@@ -7,5 +7,5 @@ from gptmill.config.aliases import NO_EFFECT, RENAMED, SIZES, SWITCHES
 from gptmill.config.schema import Config
 
 KNOWN: frozenset[str] = frozenset(
-    [*Config.model_fields, *RENAMED, *SWITCHES, *SIZES, *NO_EFFECT, *later.KEYS, *later.OPTIONS],
+    [*Config.model_fields, *RENAMED, *SWITCHES, *SIZES, *NO_EFFECT, *later.KEYS],
 )

@@ -47,6 +47,7 @@ LARGEST: dict[str, int] = {
     "spam_warmup_steps": 10**12,
     "warmup_iters": 10**12,
     "lr_decay_iters": 10**12,
+    "penalty_top_k": 2**24,
     "pruning_warmup": 10**12,
     "pruning_interval": 10**12,
     "pruning_ramp_end": 10**12,

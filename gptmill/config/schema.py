@@ -24,6 +24,7 @@ AdamBase = Literal["adam", "adamw", "adamwadv", "adamwspam"]
 SpamVariant = Literal["paper", "spikes"]
 LrScaling = Literal["none", "linear", "sqrt"]
 PruningMethod = Literal["none", "magnitude", "movement", "gradient_movement", "state"]
+PenaltyType = Literal["none", "non_max_sum", "neg_max_prob", "neg_entropy", "top_k_mass"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Strategy = Literal["auto", "none", "ddp", "zero1", "fsdp"]
@@ -145,6 +146,10 @@ class Config(BaseModel):
     )
     decay_fraction: Share = key("schedule", 0.2, "wsd: last part of the run that decays")
     decay_lr: bool = key("schedule", True, "False = constant learning_rate, no warmup")
+
+    penalty_type: PenaltyType = key("penalty", "none", "of an uncertain output, added to the training loss")
+    penalty_weight: NonNegative = key("penalty", 0.0, "penalty counts this much beside cross-entropy; 0 = off")
+    penalty_top_k: Count = key("penalty", 5, "top_k_mass: likeliest tokens whose probability is not penalized")
 
     pruning_method: PruningMethod = key(
         "pruning",

@@ -43,7 +43,7 @@ class Translation:
                 few = len(self.problems) < MAX_PROBLEMS  # a hint takes milliseconds, and later ones are not shown
                 hint = (nearest(name, KNOWN) if few else "") or "; gptmill train --help lists them"
                 self.problems.append(f"{_at(setting, name)}: unknown key{hint}")
-            elif name not in later.OPTIONS:
+            else:
                 self._known(name, setting, found)
         return found
 

@@ -18,11 +18,11 @@ from gptmill.model.cache import KVCache, LayerCache
 from gptmill.model.dropout import KeyedDropout
 from gptmill.model.feedforwards import FEEDFORWARDS
 from gptmill.model.kernels import ATTENTION
-from gptmill.model.loss import chunked_cross_entropy
+from gptmill.model.loss import vocabulary_loss
 from gptmill.model.norms import NORMS
 from gptmill.model.positions import POSITIONS, Position
 from gptmill.model.precision import matmul_dtype
-from gptmill.shapes import ModelShape
+from gptmill.shapes import ModelShape, Penalty
 
 
 class Attention(nn.Module):
@@ -126,18 +126,23 @@ class GPT(nn.Module):
         return self.norm_f(x_BTC)
 
     def forward(
-        self, tokens_BT: Tensor, targets_BT: Tensor | None = None, dropout_keys_B: Tensor | None = None
+        self,
+        tokens_BT: Tensor,
+        targets_BT: Tensor | None = None,
+        dropout_keys_B: Tensor | None = None,
+        penalty: Penalty | None = None,
     ) -> Tensor:
         """Return logits [B, T, V], or with targets the mean cross-entropy [nats/token], a scalar.
 
         Args:
             targets_BT: the ids that follow; loss.IGNORE marks positions that do not count.
             dropout_keys_B: one key a sequence (dropout.dropout_keys); None switches dropout off.
+            penalty: on an uncertain output; then the result is [4], the loss and its parts (penalized_cross_entropy).
         """
         x_BTC = self.hidden(tokens_BT, dropout_keys_B)
         if targets_BT is None:
             return self.lm_head(x_BTC)
-        return chunked_cross_entropy(x_BTC.flatten(0, 1), self.lm_head.weight, targets_BT.flatten())
+        return vocabulary_loss(x_BTC, self.lm_head.weight, targets_BT, penalty)
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:

@@ -31,7 +31,7 @@ class Ddp(Single):
         super().__init__(place)
         self._began = time.perf_counter()
         self._asked: Stop | None = None
-        self._sum = torch.zeros(4, dtype=torch.float64)  # see mean
+        self._sum = torch.zeros(3, dtype=torch.float64)  # see mean
         self._told: list[float] | None = None
 
     def wrap(self, model: nn.Module, plan: Plan) -> Callable[..., Tensor]:
@@ -51,14 +51,14 @@ class Ddp(Single):
     def mean(self, value: Tensor, news: bool = False) -> Tensor:
         asked = self._asked is not None and self._asked.signal is not None
         mine = torch.tensor([asked, time.perf_counter() - self._began, news], dtype=torch.float64)
-        told = torch.cat([value.detach().double().reshape(1), mine.to(value.device)])
+        told = torch.cat([mine.to(value.device), value.detach().double().flatten()])
         distributed.all_reduce(told)
         self._sum, self._told = told / self.place.world_size, None
-        return self._sum[0].to(value.dtype)
+        return self._sum[len(mine) :].reshape(value.shape).to(value.dtype)
 
     def share(self, news: list[T]) -> list[T]:
         """What any process has to tell, each thing once, in the order of ranks; nobody is asked when nobody has news."""
-        if not self._heard(3):
+        if not self._heard(2):
             return news
         lists: list[list[T]] = [[] for _ in range(self.place.world_size)]
         distributed.all_gather_object(lists, news)
@@ -72,12 +72,12 @@ class Ddp(Single):
     @property
     def signal(self) -> int | None:
         """The signal that any process was sent before the last ``mean``."""
-        if not self._heard(1):
+        if not self._heard(0):
             return None
         return (self._asked.signal if self._asked else None) or signals.SIGTERM
 
     def now(self) -> float:
-        return self._heard(2)
+        return self._heard(1)
 
     def _heard(self, index: int) -> float:
         """Waits for the device once, and only when somebody asks: after the step, when it is done anyway."""

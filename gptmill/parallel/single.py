@@ -27,7 +27,7 @@ class Single:
     """What training needs from a parallel engine.
 
     shard, share_out: what of the model and of the optimizer stays here; wrap: the callable the step runs; sync: whether a micro-step's gradients are exchanged; clip: global gradient norm;
-    mean: a number averaged over processes; share: what any of them has to tell; listen, now: a request to stop, and a
+    mean: numbers averaged over processes; share: what any of them has to tell; listen, now: a request to stop, and a
     time in seconds, that all of them see alike.
     """
 
@@ -65,7 +65,7 @@ class Single:
         return nn.utils.get_total_norm(grads, foreach=True)
 
     def mean(self, value: Tensor, news: bool = False) -> Tensor:
-        """A number averaged over all processes.
+        """A number, or several, averaged over all processes.
 
         Args:
             news: whether this process has something to ``share``.

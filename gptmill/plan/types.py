@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gptmill.shapes import ModelShape
+from gptmill.shapes import ModelShape, Penalty
 
 # A last step is taken when more than this share of its batch would be text not seen yet. Rounding up alone would add
 # a step for 2 sequences in 512 (OpenWebText) or for the binary tail of epochs=0.1; rounding down would leave most of a
@@ -122,6 +122,9 @@ class Plan:
     min_lr: float
     decay_fraction: float  # of lr_decay_iters, at its end; schedule wsd only
 
+    penalty_type: str
+    penalty_weight: float
+    penalty_top_k: int
     pruning_method: str  # 'none' = the run does not prune
     target_sparsity: float
     pruning_warmup: int
@@ -181,6 +184,13 @@ class Plan:
     matmul_precision: str
 
     advice: tuple[Advice, ...]
+
+    @property
+    def penalty(self) -> Penalty | None:
+        """What is added to the training loss, if anything is."""
+        if self.penalty_type == "none" or self.penalty_weight == 0:
+            return None
+        return Penalty(self.penalty_type, self.penalty_weight, self.penalty_top_k)
 
     def evaluates_after(self, step: int) -> bool:
         """Whether an evaluation is due when ``step`` steps are taken; that at the end of the run comes besides."""

@@ -18,7 +18,7 @@ from gptmill.durable import replace
 from gptmill.events import Event, Notice, RunDone, StepDone, Stopped
 from gptmill.track.jsonl import METRICS, parse_line
 from gptmill.track.meters import WARMUP_STEPS
-from gptmill.track.records import is_met, without_nan
+from gptmill.track.records import PARTS, is_met, without_nan
 from gptmill.track.thinned import Thinned
 
 
@@ -107,6 +107,7 @@ class FoldedRun:
                     self._add_iteration(fields)
             case "eval_done":
                 known = {key: fields.get(key) for key in ("train_loss", "val_loss", "perplexity")}
+                known |= {key: fields[key] for key in PARTS if key in fields}
                 self._evals.add(step, {"iter": step, **known, "timestamp": time, "lr": self._last.get("lr")})
                 loss = fields.get("val_loss")
                 self._evaluated = (step, loss)
@@ -148,7 +149,7 @@ class FoldedRun:
             "memory",
             "sparsity",
         )
-        entry = {key: fields[key] for key in kept if key in fields}
+        entry = {key: fields[key] for key in (*kept, *PARTS) if key in fields}
         if isinstance(gradients := fields.get("gradients"), dict):  # the layers' own are in metrics.jsonl
             entry["gradients"] = {key: value for key, value in gradients.items() if key != "layers"}
         measured = fields.get("mfu")

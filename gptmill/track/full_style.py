@@ -10,7 +10,7 @@ from typing import Any
 from gptmill.events import StepDone
 from gptmill.plan.batch import sizes
 from gptmill.plan.types import Plan
-from gptmill.track.line_style import device_line, sparsity_words
+from gptmill.track.line_style import device_line, parts_words, sparsity_words
 
 WIDTH = 80
 TITLES = {
@@ -49,7 +49,11 @@ class FullStyle:
         bar, rule = (" │ ", "─" * WIDTH) if fancy else (" | ", "-" * WIDTH)
         pictures = STEP_PICTURES if fancy else dict.fromkeys(STEP_PICTURES, "")
         skipped, sparsity = ["SKIPPED"] if event.skipped else [], sparsity_words(event, "Sparsity:")
-        head = [f"Iter {event.iter:>6}", f"Loss: {event.loss:.4f}", f"Time: {milliseconds(event.seconds)}ms"]
+        head = [
+            f"Iter {event.iter:>6}",
+            f"Loss: {event.loss:.4f}{parts_words(event)}",
+            f"Time: {milliseconds(event.seconds)}ms",
+        ]
         lines = [rule, pictures["step"] + bar.join([*head, f"LR: {event.lr:.2e}", *sparsity, *skipped]), rule]
         if event.mfu:
             first, second = speed(event.mfu, warming="(warming up...)")

@@ -24,7 +24,7 @@ class LineStyle:
     def step(self, event: StepDone, eta: str | None, fancy: bool) -> list[str]:
         """nanoGPT's line, with speed and rate: 'iter 100: loss 4.2302, time 135.3 ms, 22.7k tok/s, lr 6.0e-04, ETA 3 min'."""
         facts = [
-            f"iter {event.iter}: loss {event.loss:.4f}",
+            f"iter {event.iter}: loss {event.loss:.4f}{parts_words(event)}",
             f"time {event.seconds * 1e3:.1f} ms",
             f"{units.count(event.tokens / max(event.seconds, 1e-9))} tok/s",
             *mfu_words(event, "mfu"),
@@ -61,3 +61,8 @@ def mfu_words(event: StepDone, word: str) -> list[str]:
 def sparsity_words(event: StepDone, word: str) -> list[str]:
     """['sparsity 43.2%'], or nothing where the run does not prune."""
     return [] if event.sparsity is None else [f"{word} {event.sparsity:.1%}"]
+
+
+def parts_words(event: StepDone) -> str:
+    """' (ce 4.2208, penalty 0.9431)', or nothing where the loss is cross-entropy alone."""
+    return "" if event.penalty is None else f" (ce {event.ce_loss:.4f}, penalty {event.penalty:.4f})"

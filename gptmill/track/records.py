@@ -19,6 +19,8 @@ LOOKS = (
     "pruning",
 )  # parts of a step's record that not every step has
 
+PARTS = ("ce_loss", "penalty", "avg_max_prob")  # of the loss, where there is a penalty
+
 
 def event_name(event: Event) -> str:
     """StepDone -> 'step_done'."""
@@ -40,13 +42,20 @@ def record(event: Event) -> dict[str, Any] | None:
             "time_ms": event.seconds * 1e3,
             "skipped": event.skipped,
             "times_ms": {name: seconds * 1e3 for name, seconds in event.times.items()},
-            **{name: value for name in LOOKS if (value := getattr(event, name)) is not None},
+            **{name: value for name in (*PARTS, *LOOKS) if (value := getattr(event, name)) is not None},
         }
+        if event.ce_loss is not None:
+            fields["perplexity"] = perplexity(event.ce_loss)
     else:
         fields = dataclasses.asdict(event)
     if isinstance(event, EvalDone):
-        fields["perplexity"] = math.exp(event.val_loss) if event.val_loss < 700 else None
+        fields = {name: value for name, value in fields.items() if name not in PARTS or value is not None}
+        fields["perplexity"] = perplexity(event.val_loss)
     return {"event": event_name(event), **without_nan(fields)}
+
+
+def perplexity(ce_loss: float) -> float | None:
+    return math.exp(ce_loss) if ce_loss < 700 else None
 
 
 def is_met(fields: dict[str, Any]) -> bool:

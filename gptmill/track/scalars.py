@@ -12,12 +12,19 @@ CHARTS: dict[str, dict[str, str]] = {
         "grad_norm": "grad_norm",
         "tokens_per_second": "tokens_per_second",
         "time_ms": "time_ms/step",
+        "ce_loss": "train/ce_loss",
+        "penalty": "train/penalty",
+        "avg_max_prob": "train/avg_max_prob",
+        "perplexity": "train/perplexity",
         "sparsity": "sparsity",
     },
     "eval_done": {
         "train_loss": "train/eval_loss",
         "val_loss": "val/loss",
         "perplexity": "val/perplexity",
+        "ce_loss": "val/ce_loss",
+        "penalty": "val/penalty",
+        "avg_max_prob": "val/avg_max_prob",
     },
 }
 # Field of a step that holds fields of its own -> the prefix of their charts.

@@ -24,6 +24,7 @@ NEEDS_FLAG = (
     *("adamwprune_beta1", "adamwprune_beta2", "adamwprune_weight_decay"),
     *("schedule", "warmup_iters", "lr_decay_iters", "min_lr", "min_lr_ratio", "decay_fraction", "decay_lr"),
     *("on_spike", "on_nonfinite"),
+    *("penalty_type", "penalty_weight", "penalty_top_k"),
     *("pruning_method", "target_sparsity", "pruning_warmup", "pruning_interval", "pruning_ramp_end", "prune_tied_head"),
 )
 # The same run, rounded differently; a checkpoint records them and a difference is said.

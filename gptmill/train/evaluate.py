@@ -16,14 +16,17 @@ from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, to_device
 from gptmill.train.early_stop import observe
 from gptmill.train.guard import check_val_loss
+from gptmill.train.penalty import loss_parts
 from gptmill.train.state import TrainState
 
 
 @torch.no_grad()
-def mean_loss(
+def mean_losses(
     state: TrainState, plan: Plan, engine: Single, forward: Callable[..., Tensor], windows_NS: np.ndarray, stop: Stop
-) -> float | None:
-    """Mean loss over all tokens of the windows [nats/token], or None when a stop request came in between.
+) -> list[float] | None:
+    """Mean over all tokens of the windows, or None when a stop request came in between.
+
+    Of the cross-entropy [nats/token], and with a penalty of that and of the largest probability.
 
     Each process takes its share of the batches.
 
@@ -32,18 +35,19 @@ def mean_loss(
     """
     place, B = engine.place, plan.batch_size
     state.model.eval()
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros(3 if plan.penalty else 1, dtype=torch.float64)
     for start in range(0, len(windows_NS), place.world_size * B):
         mine_BS = windows_NS[start + place.rank * B :][:B]
         # one that has none left computes beside the others, which may need its share of the weights
         x_BT, y_BT = to_device(mine_BS if len(mine_BS) else windows_NS[:1], plan.device)
         with autocast(plan):
-            total += forward(x_BT, y_BT).double().cpu() * len(mine_BS)
+            parts = forward(x_BT, y_BT, None, plan.penalty).double().cpu().flatten()
+        total += parts[-len(total) :] * len(mine_BS)
         if stop.signal is not None:
             break
     state.model.train()
     total = engine.mean(total) * place.world_size
-    return (total / len(windows_NS)).item() if stop.signal is None else None
+    return (total / len(windows_NS)).tolist() if stop.signal is None else None
 
 
 def evaluate(
@@ -61,11 +65,12 @@ def evaluate(
     """
     began = time.perf_counter()
     with averaged(state.optimizer):
-        train_loss, val_loss = (
-            mean_loss(state, plan, engine, forward, eval_windows[split], stop) for split in ("train", "val")
+        train, val = (
+            mean_losses(state, plan, engine, forward, eval_windows[split], stop) for split in ("train", "val")
         )
-    if train_loss is None or val_loss is None:
+    if train is None or val is None:
         return None
+    train_loss, val_loss = train[0], val[0]
     check_val_loss(val_loss, state)
     best = state.best_val_loss is None or val_loss < state.best_val_loss
     if best:
@@ -74,4 +79,5 @@ def evaluate(
     if plan.early_stopping and state.iter > 0 and not (state.pruner and not state.pruner.complete):
         state.early_stop = observe(state.early_stop, train_loss, val_loss, plan)
     state.evaluated = state.iter
-    return EvalDone(state.iter, train_loss, val_loss, best, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return EvalDone(state.iter, train_loss, val_loss, best, seconds, **loss_parts(plan, val))

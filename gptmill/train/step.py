@@ -34,7 +34,7 @@ def train_step(
     lr = lr_at(state.iter, plan)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    loss = torch.zeros((), device=plan.device)
+    losses = torch.zeros(4 if plan.penalty else 1, device=plan.device)  # the loss, and with a penalty its parts
     for micro_step in range(plan.micro_steps):
         offset, count = micro_batch(plan, micro_step, engine.place.rank)
         first = state.sequences + offset
@@ -45,21 +45,22 @@ def train_step(
         watch.clock.lap("data")
         with engine.sync(last=micro_step == plan.micro_steps - 1):
             with autocast(plan):
-                micro_loss = forward(x_BT, y_BT, keys_B) / (plan.effective_batch_size / (count * plan.world_size))
-            (state.scaler.scale(micro_loss) if state.scaler else micro_loss).backward()
-        loss += micro_loss.detach()
+                parts = forward(x_BT, y_BT, keys_B, plan.penalty)
+                micro_losses = parts.flatten() / (plan.effective_batch_size / (count * plan.world_size))
+            (state.scaler.scale(micro_losses[0]) if state.scaler else micro_losses[0]).backward()
+        losses += micro_losses.detach()
         watch.clock.lap("compute")
 
     if state.scaler:
         state.scaler.unscale_(state.optimizer)
-    mean_loss = engine.mean(loss, news=watch.has_news)
+    mean_losses = engine.mean(losses, news=watch.has_news)
     watch.clock.lap("communication")
     watch.gradients()
     if state.pruner:
         state.pruner.begin()
     before_clip(state.optimizer, state.recent.grad_norms)
     norm = engine.clip(state.model, plan.grad_clip)
-    updated, overflowed = watch.approves(mean_loss, norm), False
+    updated, overflowed = watch.approves(mean_losses, norm), False
     if state.pruner and updated:
         state.pruner.learn(norm.item())
     if state.scaler:

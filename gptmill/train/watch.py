@@ -23,6 +23,7 @@ from gptmill.train.device import memory_now
 from gptmill.train.guard import check_scale, judge
 from gptmill.train.health import WeightSample, gradient_health
 from gptmill.train.layers import LayerFinding
+from gptmill.train.penalty import loss_parts
 from gptmill.train.snapshot import Snapshot
 from gptmill.train.state import TrainState
 from gptmill.train.timing import Stopwatch
@@ -74,10 +75,14 @@ class Watch:
                 self._findings(layers.dead(self._gradients, self._state.model))
             self._findings(self._movement.fixed())
 
-    def approves(self, loss: Tensor, grad_norm: Tensor) -> bool:
-        """Whether the update should be taken. Waits for the device."""
+    def approves(self, losses: Tensor, grad_norm: Tensor) -> bool:
+        """Whether the update should be taken. Waits for the device.
+
+        Args:
+            losses: the loss, and with a penalty cross-entropy, penalty and largest probability.
+        """
         self.clock.lap("optimizer")
-        self._loss, self._grad_norm = loss.item(), grad_norm.item()
+        (self._loss, *self._parts), self._grad_norm = losses.tolist(), grad_norm.item()
         self.clock.synchronized()
         for first, count, misaligned in self._misaligned:
             if misaligned:
@@ -125,6 +130,7 @@ class Watch:
             memory=memory_now(plan.device),
             gradients=self._gradients,
             weights=weights,
+            **loss_parts(plan, self._parts or [self._loss]),
             sparsity=state.pruner.sparsity if state.pruner else None,
             pruning=state.pruner.news() if state.pruner else None,
         )

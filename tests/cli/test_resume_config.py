@@ -30,11 +30,11 @@ OTHER = {
     **{"auto_batch_size": True, "max_batch_size": 3, "target_memory_utilization": 0.5},
     **{"activation_checkpointing": True, "matmul_precision": "highest", "strategy": "fsdp", "fsdp_min_num_params": 7.0, "on_spike": "skip", "on_nonfinite": "rollback"},
     **{"pruning_method": "magnitude", "target_sparsity": 0.3, "pruning_warmup": 5, "pruning_interval": 2, "pruning_ramp_end": 15},
-    **{"prune_tied_head": True},
     **{"optimizer": "sgd", "momentum": 0.5, "muon_momentum": 0.8, "muon_learning_rate": 0.02, "spam_variant": "spikes"},
     **{"spam_theta": 7.0, "spam_interval": 9, "spam_warmup_steps": 5, "spam_enable_clip": True},
     **{"spam_spike_threshold": 3.0, "adamwprune_base_optimizer_name": "adam", "adamwprune_amsgrad": True},
     **{"adamwprune_beta1": 0.7, "adamwprune_beta2": 0.8, "adamwprune_weight_decay": 0.3},
+    **{"prune_tied_head": True, "penalty_type": "neg_entropy", "penalty_weight": 0.1, "penalty_top_k": 3},
 }  # fmt: skip
 FLAGS = {
     "adamwprune_amsgrad": False,

@@ -146,7 +146,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("name", sorted({*NO_EFFECT, *later.OPTIONS, *later.KEYS}))
+@pytest.mark.parametrize("name", sorted({*NO_EFFECT, *later.KEYS}))
 def test_names_of_other_systems_that_ask_for_nothing_change_nothing(name: str, tmp_path: Path) -> None:
     def unchanged(value: object) -> None:
         python, yaml = tmp_path / "c.py", tmp_path / "c.yaml"

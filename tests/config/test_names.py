@@ -21,7 +21,6 @@ def test_no_name_means_two_things() -> None:
         aliases.SIZES,
         aliases.NO_EFFECT,
         later.KEYS,
-        later.OPTIONS,
     ]
     for one, other in itertools.combinations(lists, 2):
         assert not set(one) & set(other)

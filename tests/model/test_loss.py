@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import accumulate
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gptmill.model.loss import IGNORE, chunked_cross_entropy
+from gptmill.model.loss import IGNORE, chunked_cross_entropy, penalized_cross_entropy
+from gptmill.model.penalties import PENALTIES
+from gptmill.shapes import Penalty
 
 
 def problem(dtype: torch.dtype, ignored: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -61,3 +67,68 @@ def test_training_never_holds_more_than_one_chunk_of_logits() -> None:
     with Largest() as seen:
         F.cross_entropy(hidden_NC @ weight_VC.T, targets_N).backward()
     assert seen.numel == 37 * 101
+
+
+def penalty_of(kind: str, logits_NV: torch.Tensor, k: int) -> torch.Tensor:
+    """Each as the system that has it writes it down, on whole logits; the entropy without the 1e-10 in its logarithm."""
+    p_NV = torch.softmax(logits_NV, -1)
+    return {
+        "non_max_sum": lambda: 1 - p_NV.max(-1).values,
+        "neg_max_prob": lambda: -p_NV.max(-1).values,
+        "neg_entropy": lambda: torch.distributions.Categorical(probs=p_NV).entropy(),
+        "top_k_mass": lambda: 1 - p_NV.topk(k).values.sum(-1),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", PENALTIES)
+@pytest.mark.parametrize("rows", [1, 7, 8, 35, 1000])
+@pytest.mark.parametrize("ignored", [0, 9])
+def test_a_penalty_and_its_gradients_equal_autograds_on_whole_logits(kind: str, rows: int, ignored: int) -> None:
+    hidden_NC, weight_VC, targets_N = problem(torch.float64, ignored)
+    hidden_BTC, targets_BT = hidden_NC[:35].reshape(5, 7, 16), targets_N[:35].reshape(5, 7)
+    logits_NV = hidden_NC[:35] @ weight_VC.T
+    counts_BT = targets_BT != IGNORE
+    counts_BT[:, -1] = False
+    values_N = penalty_of(kind, logits_NV, 3)[counts_BT.flatten()]
+    ce, mean = F.cross_entropy(logits_NV, targets_N[:35]), values_N.mean()
+    largest = torch.softmax(logits_NV, -1).max(-1).values[counts_BT.flatten()].mean()
+    plain = ce + 0.7 * mean
+    want = torch.autograd.grad(plain * 0.3, (hidden_NC, weight_VC), retain_graph=True)
+    parts_4 = penalized_cross_entropy(hidden_BTC, weight_VC, targets_BT, Penalty(kind, 0.7, 3), rows)
+    torch.testing.assert_close(parts_4, torch.stack([plain, ce, mean, largest]), rtol=1e-12, atol=1e-14)
+    got = torch.autograd.grad(parts_4[0] * 0.3, (hidden_NC, weight_VC))
+    for g, w in zip(got, want):
+        torch.testing.assert_close(g, w, rtol=1e-9, atol=1e-14)
+    with torch.no_grad():
+        told_4 = penalized_cross_entropy(hidden_BTC, weight_VC, targets_BT, Penalty(kind, 0.7, 3), rows)
+    torch.testing.assert_close(told_4, parts_4.detach(), rtol=1e-14, atol=0)
+
+
+def test_more_tokens_than_there_are_have_all_of_the_mass() -> None:
+    hidden_NC, weight_VC, targets_N = problem(torch.float64)
+    shaped = (hidden_NC.reshape(1, 37, 16), weight_VC, targets_N.reshape(1, 37))
+    parts_4 = penalized_cross_entropy(*shaped, Penalty("top_k_mass", 1.0, 102))
+    assert abs(parts_4[2].item()) < 1e-14
+
+
+@pytest.mark.parametrize("kind", PENALTIES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_penalty_takes_no_more_memory_than_the_chunk_has_anyway(kind: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(3)
+    hidden_BTC = torch.randn(4, 64, 16, generator=generator, requires_grad=True)
+    weight_VC = torch.randn(5000, 16, generator=generator, requires_grad=True)
+    targets_BT = torch.randint(5000, (4, 64), generator=generator)
+
+    def peak(work: Callable[[], torch.Tensor]) -> int:
+        """By torch's own allocator."""
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+                loss = work()[0]
+            loss.backward()
+        assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
+        found = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+        return max(accumulate(event.nbytes() for event in sorted(found, key=lambda event: event.start_ns())))
+
+    plain = peak(lambda: chunked_cross_entropy(hidden_BTC.flatten(0, 1), weight_VC, targets_BT.flatten(), 64)[None])
+    more = peak(lambda: penalized_cross_entropy(hidden_BTC, weight_VC, targets_BT, Penalty(kind, 0.1, 5), 64))
+    assert plain > 2 * 64 * 5000 * 4 and more < 1.02 * plain

@@ -194,6 +194,24 @@ CASES = {
     "decay_fraction_without_wsd": Case(
         "decay_fraction", {"decay_fraction": 0.3}, {"decay_fraction": 0.3, "schedule": "wsd"}, "schedule=wsd"
     ),
+    "penalty_without_a_kind": Case(
+        "penalty_weight",
+        {"penalty_weight": 0.01},
+        {"penalty_weight": 0.01, "penalty_type": "neg_entropy"},
+        "penalty_type=non_max_sum",
+    ),
+    "penalty_without_a_weight": Case(
+        "penalty_type",
+        {"penalty_type": "neg_entropy"},
+        {"penalty_type": "neg_entropy", "penalty_weight": 1e-3},
+        "penalty_weight=0.01",
+    ),
+    "top_k_without_its_penalty": Case(
+        "penalty_top_k",
+        {"penalty_type": "neg_entropy", "penalty_weight": 0.1, "penalty_top_k": 50},
+        {"penalty_type": "top_k_mass", "penalty_weight": 0.1, "penalty_top_k": 50},
+        "penalty_type=top_k_mass",
+    ),
     "pruning_after_the_end": Case(
         "pruning_warmup",
         {"pruning_method": "magnitude", "max_iters": 1000},
