@@ -18,6 +18,7 @@ from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan_page import remarks
 from gptmill.cli.preflight import check_fits
+from gptmill.cli.pretrained import fetch_start
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
 from gptmill.cli.ranks import begin, checkpointer, follow, gather_material
 from gptmill.cli.reality import PlanAndReality
@@ -91,11 +92,13 @@ def carry_out(
     require_trackers(resolved)
     machine, data = share_of(usable_machine(resolved), place.local_world_size), ready_data(config)
     plan = make_plan(
-        config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
-    )
+        config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model,
+        weights=resolved.weights,
+    )  # fmt: skip
     check_steps(profile, plan)
     if config.init_from != "resume":
         check_start(plan)
+    fetch_start(plan, resolved.own)
     if not force:
         check_fits(plan, resolved.own.run if resolved.own else config.out_dir)
     run_dir = open_run_dir(

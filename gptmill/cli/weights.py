@@ -36,16 +36,21 @@ def read_weights(run_dir: Path) -> Weights:
         CheckpointError: there is none, or every one is damaged.
     """
     problems: list[str] = []
-    for path in sorted(manifest.steps(run_dir), key=lambda folder: (retention.is_best(run_dir, folder), folder))[::-1]:
+    for path in best_first(run_dir):
         try:
             found = manifest.read_manifest(path)
-            weights = Weights(path, found.iter, _shape(path, found), _proven(path, found))
+            weights = Weights(path, found.iter, shape_in(path, found), _proven(path, found))
         except CheckpointError as error:  # damaged, or retired by the run this moment
             problems += error.problems
             continue
         say(*(f"{problem}; sampling from {path.name} instead" for problem in problems))
         return weights
     raise CheckpointError(*problems, f"{run_dir}: no usable checkpoint to sample from; train it, or name another run")
+
+
+def best_first(run_dir: Path) -> list[Path]:
+    """Every checkpoint, good or not: the best, then the others from the newest on."""
+    return sorted(manifest.steps(run_dir), key=lambda folder: (retention.is_best(run_dir, folder), folder))[::-1]
 
 
 def _proven(path: Path, found: manifest.Manifest) -> bytes | None:
@@ -56,12 +61,17 @@ def _proven(path: Path, found: manifest.Manifest) -> bytes | None:
     return None
 
 
-def _shape(path: Path, found: manifest.Manifest) -> ModelShape:
-    """The recorded shape. What a manifest says may be anyone's: believed is only what a config could have asked for."""
+def shape_in(path: Path, found: manifest.Manifest | None = None) -> ModelShape:
+    """The recorded shape. What a manifest says may be anyone's: believed is only what a config could have asked for.
+
+    Args:
+        found: the checkpoint's manifest, where it was read already.
+    """
+    found = found or manifest.read_manifest(path)
     known = {field.name for field in fields(ModelShape)}
     try:
         shape = ModelShape(**{key: value for key, value in found.facts["must_match"].items() if key in known})
-        possible = _is_possible(shape)
+        possible = is_possible(shape)
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         possible = False
     if not possible:
@@ -69,7 +79,8 @@ def _shape(path: Path, found: manifest.Manifest) -> ModelShape:
     return shape
 
 
-def _is_possible(shape: ModelShape) -> bool:
+def is_possible(shape: ModelShape) -> bool:
+    """Whether every value is one that a config could have asked for."""
     for name, usual in vars(ModelShape()).items():
         value, kind = getattr(shape, name), type(usual)
         if type(value) is not kind:

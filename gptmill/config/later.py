@@ -26,7 +26,7 @@ class Later:
 
 
 KEYS: dict[str, Later] = {
-    "reinitialize_weights": Later("loading pretrained weights", ON),
+    "reinitialize_weights": Later("taking weights by this key (init_from=gpt2-medium and its like do)", ON),
     "penalty_type": Later("the output penalty", NOTHING),
     "penalty_weight": Later("the output penalty", NOTHING),
     "use_fp8": Later("fp8 training"),
@@ -39,15 +39,6 @@ OPTIONS: frozenset[str] = frozenset(
         "top_k",
     ]
 )
-GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
-
-# Values of keys that exist.
-VALUES: dict[str, dict[str, str]] = {
-    "init_from": dict.fromkeys(GPT2_SIZES, "loading pretrained weights"),
-}
-
-# What to say instead of "try the default", where that would be something else.
-INSTEAD = {"init_from": "init_from=scratch would start from random weights"}
 
 
 def plain(value: object) -> str:

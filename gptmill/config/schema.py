@@ -81,7 +81,9 @@ class Config(BaseModel):
     max_samples: Count | None = key("data", None, "only the first N training documents (of wikitext: rows); None = all")
     sampling: Sampling = key("data", "shuffle", "shuffle = every window once an epoch; random = nanoGPT's")
 
-    init_from: str = key("start", "scratch", "scratch, or resume")
+    init_from: str = key(
+        "start", "scratch", "scratch; resume; or a model: gpt2 (-medium, -large, -xl), a folder, OWNER/NAME on the Hub"
+    )
     checkpoint_file: str | None = key(
         "start", None, "checkpoint folder that a new run begins with: its weights and state"
     )

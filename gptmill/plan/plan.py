@@ -34,6 +34,7 @@ def make_plan(
     world_size: int = 1,
     origins: Mapping[str, str] | None = None,
     trace: Callable[[ModelShape], Counts] | None = None,
+    weights: str | None = None,
 ) -> Plan:
     """Settle every number of a run.
 
@@ -42,6 +43,7 @@ def make_plan(
         world_size: devices that share each step.
         origins: where each key was set; a problem with one from a file or a preset begins with the place.
         trace: counts parameters and FLOPs of parts that have no formula here.
+        weights: the model that the run begins with, if it begins with one.
 
     Raises:
         ConfigError: keys that cannot work together; every problem found, those of the data included.
@@ -71,7 +73,7 @@ def make_plan(
     known = has_closed_form(shape)
     assert known or trace, f"no formula and no trace for {shape}"
     size = counts(shape) if known or not trace else trace(shape)
-    plan = settle_strategy(_assemble(config, data, machine, shape, size, batch, horizon))
+    plan = settle_strategy(_assemble(config, data, machine, shape, size, batch, horizon, weights))
     plan = choose_batch_size(plan)
     return replace(plan, advice=advise(Situation(config, plan, data, machine)))
 
@@ -132,6 +134,7 @@ def _assemble(
     size: Counts,
     batch: Batch,
     horizon: Horizon,
+    weights: str | None,
 ) -> Plan:
     tokens_per_iter = batch.effective_batch_size * shape.block_size
     windows = epochs = None
@@ -148,6 +151,7 @@ def _assemble(
         "architecture": architecture_name(shape),
         "data_path": data.path if data else f"{config.data_dir}/{config.dataset}",
         "checkpoint_file": config.checkpoint_file or None,
+        "weights": weights,
         "train_tokens": data.train_tokens if data else None,
         "val_tokens": data.val_tokens if data else None,
         "windows_per_epoch": windows,

@@ -76,6 +76,7 @@ class Plan:
     data_path: str
     sampling: str
     checkpoint_file: str | None  # where a new run takes its first weights and state from
+    weights: str | None  # the model whose weights a new run begins with, as init_from names it; None: random ones
     train_tokens: int | None  # None: the dataset is not prepared yet
     val_tokens: int | None
     windows_per_epoch: int | None  # training sequences

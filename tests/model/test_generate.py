@@ -70,7 +70,7 @@ def test_greedy_tokens_equal_hugging_faces() -> None:
         n_layer=3, n_head=4, n_embd=64, block_size=48, vocab_size=130, ffn_dim=256, bias=True, activation="gelu_tanh"
     )
     ours = build(shape, seed=1).double()
-    ours.load_state_dict(gpt2_weights(theirs.state_dict()), strict=True)
+    ours.load_state_dict(dict(gpt2_weights(theirs.state_dict())), strict=True)
     prompt = [5, 100, 77]
     expected = theirs.generate(
         torch.tensor([prompt]), max_new_tokens=40, do_sample=False, pad_token_id=0, eos_token_id=None
