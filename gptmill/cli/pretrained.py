@@ -104,7 +104,11 @@ def read_shape(path: Path) -> ModelShape:
 
 def as_layer(name: str) -> Layer:
     """The settings that a model to begin with has decided."""
-    shape = find(name).shape
+    return settings_of(find(name).shape, name)
+
+
+def settings_of(shape: ModelShape, name: str) -> Layer:
+    """The same of a shape that is known."""
     decided: dict[str, Any] = {key: value for key, value in vars(shape).items() if key not in NO_WEIGHTS}
     if shape.n_kv_head == shape.n_head:
         del decided["n_kv_head"]

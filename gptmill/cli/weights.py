@@ -14,6 +14,7 @@ from gptmill.shapes import ModelShape
 from gptmill.train import manifest, retention
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from gptmill.model.gpt import GPT
@@ -101,11 +102,10 @@ def load_model(weights: Weights, device: str) -> GPT:
     """
     import torch
 
-    from gptmill.model.gpt import GPT, build
+    from gptmill.model.gpt import build
 
-    with torch.device("meta"):  # before anything of that size is allocated
-        expected = {name: weight.shape for name, weight in GPT(weights.shape).named_parameters()}
-    saved = _tensors(weights, set(expected))
+    expected = _sizes(weights.shape)
+    saved = tensors_in(weights, set(expected))
     for name, size in expected.items():
         if name not in saved or saved[name].shape != size:
             raise CheckpointError(
@@ -118,14 +118,29 @@ def load_model(weights: Weights, device: str) -> GPT:
     return model
 
 
-def _tensors(weights: Weights, names: set[str]) -> dict[str, Tensor]:
+def _sizes(shape: ModelShape) -> dict[str, torch.Size]:
+    """Of every weight, before anything is allocated."""
+    import torch
+
+    from gptmill.model.gpt import GPT
+
+    with torch.device("meta"):
+        return {name: weight.shape for name, weight in GPT(shape).named_parameters()}
+
+
+def tensors_in(weights: Weights, names: set[str] | None = None) -> dict[str, Tensor]:
+    """The tensors of a checkpoint.
+
+    Args:
+        names: of those wanted; None = of all weights of its shape.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     if weights.data is None:
         from gptmill.train.shards import read_whole
 
-        return read_whole(weights.path, names)
+        return read_whole(weights.path, names if names is not None else set(_sizes(weights.shape)))
     try:
         return load(weights.data)
     except SafetensorError as error:
