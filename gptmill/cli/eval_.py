@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from gptmill.cli.device import autocast, find_device, usable_device
+from gptmill.cli.models import open_model, open_run
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.runs import chosen_run, read_tokenizer
-from gptmill.cli.weights import load_model, read_weights
 from gptmill.data.facts import dataset_folder
 from gptmill.data.layout import is_dataset, split_files
 from gptmill.data.texts import text_files
@@ -33,6 +32,7 @@ LN2 = math.log(2)
 def eval_(
     *,
     run: Annotated[str | None, Parameter(name=["--run", "--out_dir"])] = None,
+    init_from: str | None = None,
     dataset: str | None = None,
     input: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
     split: Literal["val", "train"] = "val",
@@ -52,6 +52,8 @@ def eval_(
     ----------
     run
         Run folder; the newest here unless said otherwise.
+    init_from
+        A model that is no run, as train takes it: gpt2, a folder, OWNER/NAME on the Hub.
     dataset
         A prepared dataset under data_dir; without it and without --input, the one that the run was trained on.
     input
@@ -78,28 +80,31 @@ def eval_(
     import_
         A Python module with parts of your own that the run was trained with.
     """
+    if run is not None and init_from is not None:
+        raise UserError("eval: --run and --init_from: two models to measure; leave one out")
     if dataset is not None and input is not None:
         raise UserError("eval: give --dataset or --input, not both")
     if max_tokens is not None and max_tokens < 1:
         raise UserError(f"--max_tokens {max_tokens}: must be at least 1; leave it out for all")
     where = find_device(device, demanded=device != "auto")
-    folder = chosen_run(run)
-    tokenizer = read_tokenizer(folder)
-    weights = read_weights(folder)
-    T = weights.shape.block_size
+    opened = open_run(run) if init_from is None else open_model(init_from)
+    tokenizer = opened.tokenizer
+    T = opened.shape.block_size
     if stride is not None and not 0 < stride <= T:
         raise UserError(f"--stride {stride}: must be from 1 to the model's context, {T}; try {max(1, T // 2)}")
     if documents and not input and tokenizer.end_of_text is None:
-        raise UserError(f"--documents: {tokenizer.name} tokens have no mark between documents; name them: --input FILE...")
+        raise UserError(
+            f"--documents: {tokenizer.name} tokens have no mark between documents; name them: --input FILE..."
+        )
     if input:
         name = ", ".join(str(path) for path in input[:3]) + ", ..." * (len(input) > 3)
         texts = _encoded(input, text_key, tokenizer, documents)
     else:
-        path = dataset_folder(data_dir, dataset) if dataset is not None else _own_data(folder)
+        path = dataset_folder(data_dir, dataset) if dataset is not None else _own_data(Path(opened.name))
         name, texts = f"{path.name}/{split}", _prepared(path, split, tokenizer, documents)
     import_parts(import_)
     where = usable_device(where, demanded=device not in ("auto", "cpu"))
-    model = load_model(weights, where)
+    model = opened.load(where)
 
     import numpy as np
 
@@ -114,8 +119,10 @@ def eval_(
             ids = ids if max_tokens is None else ids[: max_tokens - tokens + 1]
             if len(ids) < 2:
                 continue
-            if (largest := int(ids.max())) >= min(weights.shape.vocab_size, len(lengths)):
-                raise DataError(f"{name}: token {largest} is not one of the {len(lengths):,} that the run's tokenizer knows")
+            if (largest := int(ids.max())) >= min(opened.shape.vocab_size, len(lengths)):
+                raise DataError(
+                    f"{name}: token {largest} is not one of the {len(lengths):,} that the run's tokenizer knows"
+                )
             nats += score(model, ids, stride or T, where)
             tokens += len(ids) - 1
             n_bytes += int(lengths[ids[1:]].sum())
@@ -125,8 +132,8 @@ def eval_(
         raise DataError(f"{name}: has no token to foresee; name a longer text")
     loss = nats / tokens
     result: dict[str, Any] = {
-        "run": str(folder),
-        "step": weights.step,
+        "run": opened.name,
+        "step": opened.step,
         "text": name,
         "loss": loss,
         "perplexity": perplexity(loss),
@@ -157,7 +164,9 @@ def _own_data(folder: Path) -> Path:
     try:
         return Path(str(json_format.loads(read_plain(folder / "plan.json"))["data_path"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"--run {folder}: does not say what it was trained on; name a text: --dataset or --input") from None
+        raise UserError(
+            f"--run {folder}: does not say what it was trained on; name a text: --dataset or --input"
+        ) from None
 
 
 def _prepared(path: Path, split: str, tokenizer: Tokenizer, documents: bool) -> Iterator[np.ndarray]:
@@ -173,15 +182,18 @@ def _prepared(path: Path, split: str, tokenizer: Tokenizer, documents: bool) -> 
     files = split_files(path / f"{split}.bin")
     theirs = files.meta.tokenizer if files.meta else files.flavour.tokenizer if files.flavour else None
     if theirs is not None and theirs != canonical(tokenizer.name):
-        raise UserError(f"{path}: was prepared with {theirs}, the run knows {tokenizer.name}; name its text with --input")
+        raise UserError(
+            f"{path}: was prepared with {theirs}, the run knows {tokenizer.name}; name its text with --input"
+        )
     tokens = open_tokens(path / f"{split}.bin")
     tokens.verify_all()
-    ids = tokens.ids
+    import numpy as np
+
+    # shards are one stream, and one window of all of it
+    ids = tokens.ids if len(files.files) == 1 else tokens.windows(len(tokens))[np.array([0])][0]
     if not documents:
         yield ids
         return
-    import numpy as np
-
     assert tokenizer.end_of_text is not None
     first = np.array([tokenizer.end_of_text], dtype=ids.dtype)
     begin = 0

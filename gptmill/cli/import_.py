@@ -39,12 +39,12 @@ class Found:
 
     Args:
         weights: under our names, read one by one.
-        folder: may hold a tokenizer; None where there is none to be found.
+        tokenizer: what was found beside it.
     """
 
     shape: ModelShape
     weights: Named
-    folder: Path | None
+    tokenizer: Tokenizer | None = None
     step: int = 0
     best_val_loss: float | None = None
 
@@ -76,7 +76,12 @@ def import_(
     found = _find(path)
     if not is_possible(found.shape):
         raise UserError(f"{one_line(path)}: no model could have these sizes: {found.shape}")
-    written = write_run(found, known or _tokenizer_of(path, found), path, out, overwrite)
+    known = known or found.tokenizer
+    if known is None:
+        say(
+            f"{path}: no tokenizer of a kind that gptmill has; its ids stay numbers unless --tokenizer says what they are"
+        )
+    written = write_run(found, known, path, out, overwrite)
     if json:
         print(json_format.dumps(written))
     else:
@@ -92,7 +97,7 @@ def _find(path: str) -> Found:
     source = pretrained.fetch(path)
     if source.ours:
         raise UserError(f"{one_line(path)}: gptmill's own already; name it as --run or --init_from")
-    return Found(source.shape, iter(pretrained.weights_of(source, set())), source.folder)
+    return Found(source.shape, iter(pretrained.weights_of(source, set())), pretrained.tokenizer_of(source))
 
 
 def _nanogpt(file: Path) -> Found:
@@ -112,25 +117,12 @@ def _pickled(folder: Path) -> Found:
 
     shape = pretrained.read_shape(folder / pretrained.CONFIG)
     found = read_pickle(folder / PICKLED)
+    tokenizer = pretrained.tokenizer_of(pretrained.Source(str(folder), shape, folder))
     gpt2 = shape.position_encoding == "learned_absolute"
-    return Found(shape, gpt2_weights(found) if gpt2 else llama_weights(found, shape.head_dim), folder)
+    return Found(shape, gpt2_weights(found) if gpt2 else llama_weights(found, shape.head_dim), tokenizer)
 
 
-def _tokenizer_of(path: str, found: Found) -> Tokenizer | None:
-    from gptmill.data.tokenizers.exchange import from_folder
-
-    tokenizer = from_folder(found.folder) if found.folder is not None else None
-    if tokenizer is not None and tokenizer.vocab_size > found.shape.vocab_size:
-        say(f"{path}: its tokenizer knows {tokenizer.vocab_size:,} ids, its model {found.shape.vocab_size:,}")
-        return None
-    if tokenizer is None:
-        say(f"{path}: no tokenizer of a kind that gptmill has; its ids stay numbers unless --tokenizer says what they are")
-    return tokenizer
-
-
-def write_run(
-    found: Found, tokenizer: Tokenizer | None, path: str, out: Path, overwrite: bool
-) -> dict[str, Any]:
+def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, overwrite: bool) -> dict[str, Any]:
     """A run folder with one checkpoint, committed and read back as any; returns what --json prints."""
     layer = {**pretrained.settings_of(found.shape, path), "init_from": Setting("scratch", f"import {one_line(path)}")}
     resolved = resolve([{"out_dir": Setting(str(out), "--out")}], layer)

@@ -18,6 +18,7 @@ from gptmill.cli.weights import best_first, is_possible, shape_in
 from gptmill.config.layers import Layer, Setting
 from gptmill.config.own import OwnConfig
 from gptmill.config.wording import one_line
+from gptmill.data.tokenizers import Tokenizer, load_tokenizer
 from gptmill.errors import CheckpointError, UserError
 from gptmill.interop.architecture import PUBLISHED, shape_of
 from gptmill.plain import read_plain
@@ -142,6 +143,29 @@ def fetch(name: str) -> Source:
             f"`gptmill import {folder} --out DIR` only"
         )
     return source
+
+
+def tokenizer_of(source: Source) -> Tokenizer | None:
+    """What a model's ids stand for; None where nothing says it, or in a way that gptmill has not."""
+    from gptmill.data.tokenizers.exchange import from_folder
+    from gptmill.data.tokenizers.gpt2 import Gpt2ByName
+
+    assert source.folder is not None
+    if source.ours:
+        run = source.folder.parent.parent
+        return load_tokenizer(run / "tokenizer") if (run / "tokenizer").is_dir() else None
+    found = from_folder(source.folder)
+    if found is None and source.name in PUBLISHED:
+        return Gpt2ByName()
+    if found is not None and found.vocab_size > source.shape.vocab_size:
+        say(f"{source.name}: its tokenizer knows {found.vocab_size:,} ids, its model {source.shape.vocab_size:,}")
+        return None
+    return found
+
+
+def start_tokenizer(plan: Plan, own: OwnConfig | None) -> Tokenizer | None:
+    """For a new run whose data came without one: that of the model it begins with."""
+    return tokenizer_of(fetch(plan.weights)) if plan.weights is not None and own is None else None
 
 
 def fetch_start(plan: Plan, own: OwnConfig | None) -> None:

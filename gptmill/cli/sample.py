@@ -10,14 +10,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.cli.device import autocast, find_device, usable_device
+from gptmill.cli.models import open_model, open_run
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.runs import chosen_run, read_tokenizer
 from gptmill.cli.sampling.batches import Batch, Speed, generate_batches
 from gptmill.cli.sampling.prompts import Prompt, check_ids, encode, read_text
 from gptmill.cli.sampling.request import Asked, settle
 from gptmill.cli.sampling.writer import Writer
 from gptmill.cli.say import say
-from gptmill.cli.weights import load_model, read_weights
 from gptmill.data.tokenizers import Tokenizer
 from gptmill.data.tokenizers.stream import StreamDecoder
 
@@ -44,7 +43,7 @@ def sample(
     nanogpt: Flag = False,
     import_: Import = None,
 ) -> None:
-    """Generate text with a run's best checkpoint.
+    """Generate text with a run's best checkpoint, or with another model.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def sample(
     dtype
         float32, bfloat16, float16; auto = float32: with the others, num_samples can change a sample.
     init_from
-        resume, as nanoGPT spells it: from a run of yours.
+        A model that is no run: gpt2, gpt2-medium, gpt2-large, gpt2-xl, a folder, OWNER/NAME on the Hub; or resume.
     compile
         Accepted, without effect.
     json
@@ -95,15 +94,14 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
     request, demanded = asked.request, "device" in asked.flags
     device = find_device(request.device, demanded=demanded)
     texts = [read_text(given) for given in request.start]
-    folder = chosen_run(request.out_dir)
-    tokenizer = read_tokenizer(folder)
+    opened = open_run(request.out_dir) if asked.model is None else open_model(asked.model)
+    tokenizer = opened.tokenizer
     prompts = [encode(given, text, tokenizer) for given, text in zip(request.start, texts)]
-    weights = read_weights(folder)
-    check_ids(prompts, weights.shape.vocab_size)
-    say(*remarks(asked, prompts, weights.shape.block_size))
+    check_ids(prompts, opened.shape.vocab_size)
+    say(*remarks(asked, prompts, opened.shape.block_size))
     import_parts(modules)
     device = usable_device(device, demanded=demanded and request.device != "auto")
-    model = load_model(weights, device)
+    model = opened.load(device)
 
     total = Speed()
     samples: list[dict[str, object]] = []
@@ -123,7 +121,7 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
             writer.end()  # interrupted: the terminal goes on in a line of its own
     if writer is None:
         settings = request.model_dump(include={"seed", "temperature", "top_k", "top_p"})
-        result = {"run": str(folder), "step": weights.step, **settings, "samples": samples}
+        result = {"run": opened.name, "step": opened.step, **settings, "samples": samples}
         print(json_format.dumps({**result, "tokens_per_second": total.tokens_per_second}, allow_nan=False))
     say(str(total))
 

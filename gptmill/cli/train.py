@@ -18,7 +18,7 @@ from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan_page import remarks
 from gptmill.cli.preflight import check_fits
-from gptmill.cli.pretrained import fetch_start
+from gptmill.cli.pretrained import fetch_start, start_tokenizer
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
 from gptmill.cli.ranks import begin, checkpointer, follow, gather_material
 from gptmill.cli.reality import PlanAndReality
@@ -147,7 +147,7 @@ def fit(
     plan = try_batch_size(plan, found, resolved.config.auto_batch_size)
     state, facts = found.state, run_facts(plan, data)
     begin(found, run_dir, plan, facts)
-    tokenizer = dataset_tokenizer(data)
+    tokenizer = dataset_tokenizer(data) or start_tokenizer(plan, resolved.own)
     save = tokenizer.save if tokenizer else None
     # after the checkpoint was found to be this run's: what a refused command asked for must not be on record
     describe(run_dir.path, resolved.config.model_dump(), resolved.first_origins(), plan, save_tokenizer=save)

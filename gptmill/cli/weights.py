@@ -102,7 +102,7 @@ def load_model(weights: Weights, device: str) -> GPT:
     """
     import torch
 
-    from gptmill.model.gpt import build
+    from gptmill.model.gpt import empty
 
     expected = _sizes(weights.shape)
     saved = tensors_in(weights, set(expected))
@@ -111,7 +111,7 @@ def load_model(weights: Weights, device: str) -> GPT:
             raise CheckpointError(
                 f"{weights.path}: {name} is not as the model's parts want it; has an imported part changed since?"
             )
-    model = build(weights.shape, seed=0, device=device)
+    model = empty(weights.shape, device=device)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(saved[name])

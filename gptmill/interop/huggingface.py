@@ -84,7 +84,7 @@ LLAMA_BLOCK = {
     "mlp.down_proj": "mlp.c_proj",
 }
 QUERY_KEY_NORMS = ("q_norm", "k_norm")
-JOINED = tuple(f"self_attn.{name}_proj" for name in "qkv") + ("mlp.gate_proj", "mlp.up_proj")
+JOINED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
 
 
 def llama_weights(theirs: Mapping[str, Tensor], head_dim: int) -> Named:

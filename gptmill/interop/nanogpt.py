@@ -56,7 +56,9 @@ def shape_of(found: Mapping[str, Any], path: Path) -> ModelShape:
     if not isinstance(sizes, dict) or not isinstance(weights, dict):
         raise UserError(f"{path}: not a checkpoint of nanoGPT: it has no model and model_args")
     if wrong := [key for key in SIZES if type(sizes.get(key)) is not int or sizes[key] < 1]:
-        raise UserError(f"{path}: model_args: {wrong[0]}={sizes.get(wrong[0])!r:.40}: must be a whole number, at least 1")
+        raise UserError(
+            f"{path}: model_args: {wrong[0]}={sizes.get(wrong[0])!r:.40}: must be a whole number, at least 1"
+        )
     bias = sizes.get("bias", True) is True
     return ModelShape(**{key: sizes[key] for key in SIZES}, ffn_dim=4 * sizes["n_embd"], bias=bias)
 

@@ -163,9 +163,18 @@ class GPT(nn.Module):
 
 def build(shape: ModelShape, *, seed: int, device: torch.device | str = "cpu") -> GPT:
     """A GPT with GPT-2's initial weights, drawn on ``device`` without touching torch's global generators."""
+    model = empty(shape, device=device)
+    model.init_weights(torch.Generator(device).manual_seed(seed))
+    return model
+
+
+def empty(shape: ModelShape, *, device: torch.device | str = "cpu") -> GPT:
+    """A GPT whose weights are whatever was in memory, for who fills them all; its tables are right."""
     with torch.device("meta"):  # nothing is allocated or drawn twice
         model = GPT(shape)
     model.to_empty(device=device)
     model.tie_weights()  # to_empty gives every name memory of its own
-    model.init_weights(torch.Generator(device).manual_seed(seed))
+    for module in model.modules():
+        if [*module.buffers(recurse=False)] and hasattr(module, "reset_parameters"):
+            module.reset_parameters()
     return model

@@ -84,9 +84,7 @@ SHAPES = COMBINATIONS + [
 ]
 
 
-def test_every_combination_of_parts_is_exported_exactly_or_refused_by_name(
-    tmp_path: Path, counted: Any
-) -> None:
+def test_every_combination_of_parts_is_exported_exactly_or_refused_by_name(tmp_path: Path, counted: Any) -> None:
     exported, refused, kinds = 0, 0, set()
     for number, shape in enumerate(SHAPES):
         try:
@@ -96,7 +94,9 @@ def test_every_combination_of_parts_is_exported_exactly_or_refused_by_name(
             assert "no counterpart" in str(error) and "=" in str(error)
             continue
         exported += 1
-        if (what := (kind, shape.normalization, shape.bias, shape.weight_tying, shape.activation, shape.n_kv_head)) in kinds:
+        if (
+            what := (kind, shape.normalization, shape.bias, shape.weight_tying, shape.activation, shape.n_kv_head)
+        ) in kinds:
             continue
         kinds.add(what)
         ours, theirs = roundtrip(shape, tmp_path / str(number))
@@ -104,7 +104,9 @@ def test_every_combination_of_parts_is_exported_exactly_or_refused_by_name(
         assert (logits(ours, ids_BT) - logits(theirs, ids_BT)).abs().max() <= 1e-4, label(shape)
         assert shape_of(config_of(shape, None), "config.json") == shape, label(shape)
     assert {kind for kind, *_ in kinds} == {"gpt2", "llama", "mistral", "qwen3"}
-    counted(exported, f"of {len(SHAPES)} combinations of parts have a Hugging Face layout; {refused} are refused by name")
+    counted(
+        exported, f"of {len(SHAPES)} combinations of parts have a Hugging Face layout; {refused} are refused by name"
+    )
 
 
 def test_what_has_no_counterpart_is_named_once_and_nothing_else_is() -> None:

@@ -190,7 +190,7 @@ def preset_nobody_has(draw: st.DrawFn) -> Broken:
 IMPOSSIBLE = {
     "device": ["gpu", "cuda:", "cuda:-1", "cuda:٣", "CPU!", "cuda:99999", "mps:0", ""],
     "tokenizer": ["bpe", "bpe-256", "bpe-65537", "bpe-٣٠٠", "gpt3", "bpe-1e3", "bpe-999999999999", ""],
-    "init_from": ["resum", "/etc/passwd", "ckpt.pt", "gpt2-xl", "", "../out"],
+    "init_from": ["resum", "/etc/passwd", "ckpt.pt", "gpt3", "", "../out-nowhere"],
     "dataset": ["..", "/etc", "a/../b", "a//b", "-x", "a\\b", "x" * 201, "", ".", "a/", "café\u0301/*"],
     "out_dir": ["", " ", "x" * 256, "é" * 128, "漢" * 90 + "/a", "ab/" * 400],
     "data_dir": ["", "  ", "y" * 300, "a/" + "é" * 200, "/abc" * 300],
