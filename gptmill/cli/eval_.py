@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from gptmill.cli.device import autocast, find_device, usable_device
-from gptmill.cli.models import open_model, open_run
+from gptmill.cli.models import choose
 from gptmill.cli.parts import Import, import_parts
 from gptmill.data.facts import dataset_folder
 from gptmill.data.layout import is_dataset, split_files
@@ -87,8 +87,8 @@ def eval_(
     if max_tokens is not None and max_tokens < 1:
         raise UserError(f"--max_tokens {max_tokens}: must be at least 1; leave it out for all")
     where = find_device(device, demanded=device != "auto")
-    opened = open_run(run) if init_from is None else open_model(init_from)
-    tokenizer = opened.tokenizer
+    chosen = choose(run, init_from)
+    tokenizer, opened = chosen.tokenizer, chosen.open()
     T = opened.shape.block_size
     if stride is not None and not 0 < stride <= T:
         raise UserError(f"--stride {stride}: must be from 1 to the model's context, {T}; try {max(1, T // 2)}")
@@ -100,7 +100,7 @@ def eval_(
         name = ", ".join(str(path) for path in input[:3]) + ", ..." * (len(input) > 3)
         texts = _encoded(input, text_key, tokenizer, documents)
     else:
-        path = dataset_folder(data_dir, dataset) if dataset is not None else _own_data(Path(opened.name))
+        path = dataset_folder(data_dir, dataset) if dataset is not None else _own_data(Path(chosen.name))
         name, texts = f"{path.name}/{split}", _prepared(path, split, tokenizer, documents)
     import_parts(import_)
     where = usable_device(where, demanded=device not in ("auto", "cpu"))
@@ -132,7 +132,7 @@ def eval_(
         raise DataError(f"{name}: has no token to foresee; name a longer text")
     loss = nats / tokens
     result: dict[str, Any] = {
-        "run": opened.name,
+        "run": chosen.name,
         "step": opened.step,
         "text": name,
         "loss": loss,

@@ -19,35 +19,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """A model, found and checked without torch.
+    """A model that was found good, without torch.
 
     Args:
-        name: of the run folder, or as init_from has it.
         step: of the run's checkpoint; 0 of a model from elsewhere.
         load: builds and fills it on a device.
     """
 
-    name: str
     step: int
     shape: ModelShape
-    tokenizer: Tokenizer
     load: Callable[[str], GPT]
 
 
-def open_run(name: str | None) -> Opened:
-    """A run's best checkpoint; without a name, the newest run's here."""
-    folder = chosen_run(name)
-    tokenizer = read_tokenizer(folder)
-    weights = read_weights(folder)
-    return Opened(str(folder), weights.step, weights.shape, tokenizer, lambda device: load_model(weights, device))
+@dataclass(frozen=True)
+class Chosen:
+    """A model that is there.
+
+    Args:
+        name: of the run folder, or as init_from has it.
+        open: reads and checks its files, which can take a while.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    open: Callable[[], Opened]
 
 
-def open_model(name: str) -> Opened:
-    """One that init_from names.
+def choose(run: str | None, model: str | None) -> Chosen:
+    """A run (without a name the newest here), or the model that init_from names.
 
     Raises:
-        UserError: it cannot be had, or its ids stand for nothing that is known.
+        UserError, CheckpointError: there is none, or its ids stand for nothing that is known.
     """
+    return _run(run) if model is None else _model(model)
+
+
+def _run(name: str | None) -> Chosen:
+    folder = chosen_run(name)
+
+    def opened() -> Opened:
+        weights = read_weights(folder)
+        return Opened(weights.step, weights.shape, lambda device: load_model(weights, device))
+
+    return Chosen(str(folder), read_tokenizer(folder), opened)
+
+
+def _model(name: str) -> Chosen:
     source = pretrained.fetch(name)
     tokenizer = pretrained.tokenizer_of(source)
     if tokenizer is None:
@@ -63,4 +80,4 @@ def open_model(name: str) -> Opened:
         pretrained.load_into(model, name)
         return model
 
-    return Opened(name, 0, source.shape, tokenizer, load)
+    return Chosen(name, tokenizer, lambda: Opened(0, source.shape, load))

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.cli.device import autocast, find_device, usable_device
-from gptmill.cli.models import open_model, open_run
+from gptmill.cli.models import choose
 from gptmill.cli.parts import Import, import_parts
 from gptmill.cli.sampling.batches import Batch, Speed, generate_batches
 from gptmill.cli.sampling.prompts import Prompt, check_ids, encode, read_text
@@ -94,9 +94,10 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
     request, demanded = asked.request, "device" in asked.flags
     device = find_device(request.device, demanded=demanded)
     texts = [read_text(given) for given in request.start]
-    opened = open_run(request.out_dir) if asked.model is None else open_model(asked.model)
-    tokenizer = opened.tokenizer
+    chosen = choose(request.out_dir, asked.model)
+    tokenizer = chosen.tokenizer
     prompts = [encode(given, text, tokenizer) for given, text in zip(request.start, texts)]
+    opened = chosen.open()
     check_ids(prompts, opened.shape.vocab_size)
     say(*remarks(asked, prompts, opened.shape.block_size))
     import_parts(modules)
@@ -121,7 +122,7 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
             writer.end()  # interrupted: the terminal goes on in a line of its own
     if writer is None:
         settings = request.model_dump(include={"seed", "temperature", "top_k", "top_p"})
-        result = {"run": opened.name, "step": opened.step, **settings, "samples": samples}
+        result = {"run": chosen.name, "step": opened.step, **settings, "samples": samples}
         print(json_format.dumps({**result, "tokens_per_second": total.tokens_per_second}, allow_nan=False))
     say(str(total))
 

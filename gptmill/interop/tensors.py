@@ -92,8 +92,9 @@ def _fitting(name: str, weight: Tensor, shape: torch.Size) -> Tensor:
 
 def _put(target: Tensor, weight: Tensor) -> None:
     if hasattr(target, "to_local"):  # FSDP: every process has read all of it, and keeps its share
-        from torch.distributed.tensor import distribute_tensor
+        from torch.distributed.tensor import DTensor, distribute_tensor
 
+        assert isinstance(target, DTensor)
         weight = weight.to(target.device, target.dtype)
         share = distribute_tensor(weight, target.device_mesh, target.placements, src_data_rank=None)
         target.to_local().copy_(share.to_local())

@@ -175,6 +175,6 @@ def empty(shape: ModelShape, *, device: torch.device | str = "cpu") -> GPT:
     model.to_empty(device=device)
     model.tie_weights()  # to_empty gives every name memory of its own
     for module in model.modules():
-        if [*module.buffers(recurse=False)] and hasattr(module, "reset_parameters"):
+        if hasattr(module, "reset_parameters") and [*module.buffers(recurse=False)]:
             module.reset_parameters()
     return model

@@ -143,7 +143,7 @@ MISTAKES = [
     Mistake("--eval_interval=epochs", [("--eval_interval", "epochs", "'epoch'")]),
     Mistake("--top_p=0", [("--top_p", "above 0")]),
     Mistake("--temperature=-1", [("--temperature", "at least 0")]),
-    Mistake("--checkpoint_file=old/ckpt.pt", [("--checkpoint_file", "ckpt.pt", "importing", "not in this version")]),
+    Mistake("--checkpoint_file=old/ckpt.pt", [("--checkpoint_file", "ckpt.pt", "gptmill import", "init_from")]),
     Mistake("c.py", [("c.py:1", "learning_rate", "a number")], {"c.py": "learning_rate = True\n"}),
     # several at once
     Mistake(
