@@ -64,7 +64,9 @@ def load(way: str, folder: Path) -> dict[str, float]:
         from gptmill.interop.huggingface import gpt2_weights
         from gptmill.model.gpt import build
 
-        theirs = model.state_dict()  # nanoGPT's own from_pretrained: a model of random weights, then a copy of each tensor
+        theirs = (
+            model.state_dict()
+        )  # nanoGPT's own from_pretrained: a model of random weights, then a copy of each tensor
         model = build(find(str(folder)).shape, seed=0)
         model.load_state_dict(dict(gpt2_weights(theirs)))
     seconds = time.perf_counter() - began
@@ -97,10 +99,15 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.loading", "--way", way, "--folder", name]
             found[way] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             found[way]["peak_over_weights"] = round(found[way]["peak_bytes"] / n_bytes, 3)
-            print(f"{way:<13} {found[way]['peak_over_weights']:.2f} x the weights, {found[way]['seconds']:.1f} s", flush=True)
+            print(
+                f"{way:<13} {found[way]['peak_over_weights']:.2f} x the weights, {found[way]['seconds']:.1f} s",
+                flush=True,
+            )
         assert len({round(ways["sum"], 3) for ways in found.values()}) == 1, "not the same weights"
     machine = {"cpu": platform.processor() or platform.machine(), "python": platform.python_version()}
-    RESULT.write_text(json.dumps({"size": given.size, "weights_bytes": n_bytes, "machine": machine, "ways": found}, indent=1) + "\n")
+    RESULT.write_text(
+        json.dumps({"size": given.size, "weights_bytes": n_bytes, "machine": machine, "ways": found}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

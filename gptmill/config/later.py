@@ -41,7 +41,6 @@ OPTIONS: frozenset[str] = frozenset(
 )
 
 
-
 def plain(value: object) -> str:
     """One spelling per meaning: False, 'False', 0, 0.0 and None compare as text."""
     text = str(value).strip().lower()
