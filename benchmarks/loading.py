@@ -47,7 +47,7 @@ def load(way: str, folder: Path) -> dict[str, float]:
 
     if way == "gptmill":
         from gptmill.cli.pretrained import find, load_into
-        from gptmill.model.gpt import empty
+        from gptmill.model.gpt import build
     else:
         import transformers
 
@@ -55,7 +55,7 @@ def load(way: str, folder: Path) -> dict[str, float]:
     before = peak()
     began = time.perf_counter()
     if way == "gptmill":
-        model: torch.nn.Module = empty(find(str(folder)).shape)
+        model: torch.nn.Module = build(find(str(folder)).shape, seed=None)
         load_into(model, str(folder))
     else:
         model = transformers.GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32)
@@ -64,9 +64,7 @@ def load(way: str, folder: Path) -> dict[str, float]:
         from gptmill.interop.huggingface import gpt2_weights
         from gptmill.model.gpt import build
 
-        theirs = (
-            model.state_dict()
-        )  # nanoGPT's own from_pretrained: a model of random weights, then a copy of each tensor
+        theirs = model.state_dict()  # as nanoGPT's from_pretrained: into a model of random weights, tensor by tensor
         model = build(find(str(folder)).shape, seed=0)
         model.load_state_dict(dict(gpt2_weights(theirs)))
     seconds = time.perf_counter() - began
@@ -88,7 +86,6 @@ def main() -> None:
         print(json.dumps(load(given.way, given.folder)))
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
-        folder = Path(name)
         # in a process of its own: what it takes is not the loader's
         n_bytes = int(subprocess.run(
             [sys.executable, "-c", f"from benchmarks.loading import *; print(write(Path({name!r}), {given.size!r}))"],

@@ -74,9 +74,9 @@ def _model(name: str) -> Chosen:
         )
 
     def load(device: str) -> GPT:
-        from gptmill.model.gpt import empty
+        from gptmill.model.gpt import build
 
-        model = empty(source.shape, device=device)
+        model = build(source.shape, seed=None, device=device)
         pretrained.load_into(model, name)
         return model
 

@@ -17,6 +17,7 @@ from gptmill.cli.say import say
 from gptmill.cli.weights import best_first, is_possible, shape_in
 from gptmill.config.layers import Layer, Setting
 from gptmill.config.own import OwnConfig
+from gptmill.config.resolve import Resolved
 from gptmill.config.wording import one_line
 from gptmill.data.tokenizers import Tokenizer, load_tokenizer
 from gptmill.errors import CheckpointError, UserError
@@ -25,6 +26,7 @@ from gptmill.plain import read_plain
 from gptmill.plan.types import Plan
 from gptmill.shapes import ModelShape
 from gptmill.train import manifest
+from gptmill.train.start import check_start
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -168,9 +170,11 @@ def start_tokenizer(plan: Plan, own: OwnConfig | None) -> Tokenizer | None:
     return tokenizer_of(fetch(plan.weights)) if plan.weights is not None and own is None else None
 
 
-def fetch_start(plan: Plan, own: OwnConfig | None) -> None:
-    """Have the files of the model that a run begins with; a run with a checkpoint of its own needs them no more."""
-    if plan.weights is not None and not (own and manifest.steps(Path(own.run))):
+def ready_start(plan: Plan, resolved: Resolved) -> None:
+    """Check and fetch what a run begins with; one with a checkpoint of its own needs it no more."""
+    if resolved.config.init_from != "resume":
+        check_start(plan)
+    if plan.weights is not None and not (resolved.own and manifest.steps(Path(resolved.own.run))):
         fetch(plan.weights)
 
 

@@ -18,7 +18,7 @@ from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan_page import remarks
 from gptmill.cli.preflight import check_fits
-from gptmill.cli.pretrained import fetch_start, start_tokenizer
+from gptmill.cli.pretrained import ready_start, start_tokenizer
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
 from gptmill.cli.ranks import begin, checkpointer, follow, gather_material
 from gptmill.cli.reality import PlanAndReality
@@ -35,7 +35,6 @@ from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
 from gptmill.train.early_stop import is_complete
-from gptmill.train.start import check_start
 
 Flag = Annotated[bool, Parameter(negative="")]
 Furnish = Callable[[Path], None]  # adds to a run folder what an entrance promises to be there
@@ -96,9 +95,7 @@ def carry_out(
         weights=resolved.weights,
     )  # fmt: skip
     check_steps(profile, plan)
-    if config.init_from != "resume":
-        check_start(plan)
-    fetch_start(plan, resolved.own)
+    ready_start(plan, resolved)
     if not force:
         check_fits(plan, resolved.own.run if resolved.own else config.out_dir)
     run_dir = open_run_dir(

@@ -102,7 +102,8 @@ def load_model(weights: Weights, device: str) -> GPT:
     """
     import torch
 
-    from gptmill.model.gpt import empty
+    from gptmill.model.gpt import build
+    from gptmill.model.tables import fill_tables
 
     expected = _sizes(weights.shape)
     saved = tensors_in(weights, set(expected))
@@ -111,7 +112,8 @@ def load_model(weights: Weights, device: str) -> GPT:
             raise CheckpointError(
                 f"{weights.path}: {name} is not as the model's parts want it; has an imported part changed since?"
             )
-    model = empty(weights.shape, device=device)
+    model = build(weights.shape, seed=None, device=device)
+    fill_tables(model)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(saved[name])

@@ -100,6 +100,9 @@ class Config(BaseModel):
     epochs: Positive | None = key("length", None, "passes over the training tokens, instead of max_iters")
     max_tokens: Count | None = key("length", None, "training tokens, instead of max_iters")
 
+    freeze: str = key(
+        "optimizer", "", "weights that stay as they are: names or patterns, as wte,position,blocks.[0-9].*"
+    )
     optimizer: Optimizer = key("optimizer", "adamw", "update rule")
     learning_rate: NonNegative = key("optimizer", 6e-4, "peak rate; with lr_scaling, that of reference_batch_size")
     lr_scaling: LrScaling = key("optimizer", "none", "the peak grows with the batch, or with its square root")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gptmill.errors import UserError
+from gptmill.model.tables import fill_tables
 
 BY_TOKEN = ("wte.weight", "lm_head.weight")  # a row an id
 BY_POSITION = "position.wpe.weight"
@@ -57,6 +58,7 @@ def fill(model: nn.Module, weights: Iterable[tuple[str, Tensor]], where: str) ->
     Raises:
         UserError: a weight is missing, of another shape, or not one of the model's.
     """
+    fill_tables(model)
     mine = dict(model.named_parameters())
     left = set(mine)
     try:

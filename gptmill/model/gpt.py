@@ -161,20 +161,16 @@ class GPT(nn.Module):
                 raise UserError(f"{kind} has weights and no reset_parameters(): a model is built empty, then filled")
 
 
-def build(shape: ModelShape, *, seed: int, device: torch.device | str = "cpu") -> GPT:
-    """A GPT with GPT-2's initial weights, drawn on ``device`` without touching torch's global generators."""
-    model = empty(shape, device=device)
-    model.init_weights(torch.Generator(device).manual_seed(seed))
-    return model
+def build(shape: ModelShape, *, seed: int | None, device: torch.device | str = "cpu") -> GPT:
+    """A GPT with GPT-2's initial weights, drawn on ``device`` without touching torch's global generators.
 
-
-def empty(shape: ModelShape, *, device: torch.device | str = "cpu") -> GPT:
-    """A GPT whose weights are whatever was in memory, for who fills them all; its tables are right."""
+    Args:
+        seed: None leaves weights as they lie in memory, for who fills all of them (``fill_tables`` does the rest).
+    """
     with torch.device("meta"):  # nothing is allocated or drawn twice
         model = GPT(shape)
     model.to_empty(device=device)
     model.tie_weights()  # to_empty gives every name memory of its own
-    for module in model.modules():
-        if hasattr(module, "reset_parameters") and [*module.buffers(recurse=False)]:
-            module.reset_parameters()
+    if seed is not None:
+        model.init_weights(torch.Generator(device).manual_seed(seed))
     return model
