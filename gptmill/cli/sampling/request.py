@@ -13,7 +13,7 @@ from gptmill.config.files import read_config
 from gptmill.config.layers import ENTRANCE, Layer, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.rules import names_model
-from gptmill.config.schema import Count, Dtype, Natural, NonNegative
+from gptmill.config.schema import Count, Dtype, Natural, NonNegative, Positive
 from gptmill.config.wording import blame, config_error, nearest, one_line
 
 
@@ -36,6 +36,7 @@ class Request(BaseModel):
     temperature: NonNegative = Field(0.8, description="a number, at least 0")
     top_k: Count | None = Field(200, description="a whole number, at least 1, or None")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="a number above 0, at most 1, or None")
+    repetition_penalty: Positive = Field(1.0, description="a number above 0; 1 = off")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(1337, description="a whole number from 0 to 2^63 - 1")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     dtype: Dtype = Field("auto", description="one of auto, float32, bfloat16, float16")
