@@ -29,6 +29,13 @@ import yaml
 
 from gptmill.cli.main import main
 from gptmill.config.aliases import RENAMED
+from gptmill.data.tokenizers.byte import ByteTokenizer
+from gptmill.data.tokenizers.exchange import as_files
+from gptmill.interop.architecture import config_of
+from gptmill.interop.huggingface import as_gpt2
+from gptmill.model.gpt import build
+from gptmill.shapes import ModelShape
+from gptmill.train.tensorfile import write_tensors
 
 ROOT = Path(__file__).parents[1]
 ROWS: list[dict[str, Any]] = yaml.safe_load((ROOT / "tests" / "documented_commands.yaml").read_text())
@@ -60,7 +67,19 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert called(lambda: main(words)).code == 0
     for name in DATASETS:
         (folder / "data" / name).symlink_to("tiny")
+    write_gpt2(folder / "gpt2-here")
     return folder / "data"
+
+
+def write_gpt2(folder: Path) -> None:
+    """What stands for the names of published models, which no test downloads: GPT-2 in small, of random weights."""
+    shape = ModelShape(n_layer=1, n_head=2, n_embd=16, block_size=16, ffn_dim=64, vocab_size=257, bias=True)
+    weights = dict(as_gpt2(dict(build(shape, seed=0).named_parameters()), shape))
+    folder.mkdir()
+    write_tensors(folder / "model.safetensors", {name: weight.detach() for name, weight in weights.items()})
+    (folder / "config.json").write_text(json.dumps(config_of(shape, end_of_text=256)))
+    for name, text in (as_files(ByteTokenizer(), shape.block_size) or {}).items():
+        (folder / name).write_text(text)
 
 
 @pytest.fixture
@@ -70,6 +89,7 @@ def here(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("WANDB_MODE", "offline")  # nobody is logged in
     (tmp_path / "data").symlink_to(datasets)
     (tmp_path / "prompt.txt").write_text("12 green")
+    (tmp_path / "gpt2-here").symlink_to(datasets.parent / "gpt2-here")
     return tmp_path
 
 

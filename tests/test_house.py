@@ -107,6 +107,9 @@ def test_nothing_on_any_path_can_execute_what_it_reads(path: Path) -> None:
             assert not names & FORBIDDEN_MODULES, f"{path}:{node.lineno}"
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
+            if (called, str(path)) == ("torch.load", "interop/nanogpt.py"):  # gptmill import, and nothing else
+                assert "weights_only=True" in [f"{kw.arg}={ast.unparse(kw.value)}" for kw in node.keywords]
+                continue
             assert called not in FORBIDDEN_CALLS and called not in {"torch.load", "os.system", "np.load"}, (
                 f"{path}:{node.lineno}: {called}"
             )

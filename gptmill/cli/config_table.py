@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gptmill.cli.configs import first_words
 from gptmill.cli.dataset import as_prepared
+from gptmill.cli.pretrained import as_layer
 from gptmill.config import later
-from gptmill.config.aliases import MODEL_NAMES
 from gptmill.config.files import Found, packaged, read_found
 from gptmill.config.load import load
 from gptmill.config.names import KNOWN
@@ -14,7 +14,6 @@ from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Machine, Plan
 
 ANYWHERE = Machine(kind="cpu", name="any", cores=1, memory=None, bf16=False)  # no figure here depends on the machine
-GPT2_AS_PUBLISHED = ("--init_from=scratch", "--block_size=1024", "--vocab_size=50257", "--bias")
 
 
 def table() -> str:
@@ -37,10 +36,7 @@ def config_of(found: Found) -> Config | None:
     for name, setting in reading.layer.items():
         if name in later.KEYS and later.plain(setting.value) not in later.KEYS[name].inert:
             flags.append(f"--{name}={later.KEYS[name].inert[0]}")
-    start = reading.layer.get("init_from")
-    if start is not None and start.value in MODEL_NAMES:
-        flags += [*GPT2_AS_PUBLISHED, f"--preset={MODEL_NAMES[str(start.value)]}"]
-    return load([found.source.name, *flags]).config
+    return load([found.source.name, *flags], describe=as_layer).config
 
 
 def plan_of(config: Config, data: DataFacts | None = None) -> Plan:

@@ -31,18 +31,22 @@ COMMANDS = {
     "schedule": "Draw the learning rate over a run.",
     "prepare": "Turn text into token files.",
     "sample": "Generate text with a trained run.",
+    "eval": "Measure a run on any text: loss, perplexity, bits per byte.",
+    "import": "Make a run folder of another program's model.",
+    "export": "Write a run's weights for other programs.",
     "configs": "List the configs and presets that can be named.",
     "verify": "Check a run's checkpoints.",
     "doctor": "Check this machine: what works, what is missing, how fast it is.",
     "report": "Write one HTML page about a run.",
     "compare": "Rank runs: a table, and one HTML page.",
 }
+RESERVED = ("import", "eval")  # words of Python's own; the functions have an underscore
 for name, says in COMMANDS.items():
-    function = name.replace("-", "_")
+    function = name.replace("-", "_") + "_" * (name in RESERVED)
     app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
 # Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
-LATER = ("eval", "ablate", "sweep", "matrix", "export", "import")
+LATER = ("ablate", "sweep", "matrix")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,9 +15,12 @@ from cyclopts import Parameter
 
 from gptmill.config.schema import Config
 from gptmill.errors import UserError
+from gptmill.plan.types import covers
 from gptmill.shapes import Counts, ModelShape
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gptmill.parallel.single import Single
     from gptmill.plan.types import Plan
     from gptmill.train.state import TrainState
@@ -101,6 +104,20 @@ def trace_held(shape: ModelShape) -> int:
     return held(shape)
 
 
+def freeze(model: nn.Module, plan: Plan) -> None:
+    """Have no gradient computed for the weights that are to stay as they are; the optimizer then keeps nothing of them.
+
+    Raises:
+        UserError: a pattern covers nothing; a model of parts that the plan has formulas for was looked at before.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in plan.freeze:
+        if not any(covers((pattern,), name) for name in names):
+            raise UserError(f"freeze: no weight is called {pattern}; weights: {', '.join(names[:4])}, ...")
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(not covers(plan.freeze, name))
+
+
 def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
     """Weights, optimizer and scaler as they are before the first step, on the plan's device.
 
@@ -122,6 +139,7 @@ def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
     if plan.deterministic:
         ask_for_determinism()
     model = build(plan.shape, seed=plan.seed, device=plan.device)
+    freeze(model, plan)
     engine = engine or Single(Place())
     engine.shard(model, plan)
     scaler = torch.amp.GradScaler(plan.device.split(":")[0]) if plan.dtype == "float16" else None

@@ -138,6 +138,7 @@ def _planner(resolved: Resolved, gpus: int) -> tuple[Planner, list[str]]:
             world_size=gpus,
             origins=resolved.origins,
             trace=trace_model,
+            weights=resolved.weights,
         )
 
     return on, [remark for remark in remarks if remark]

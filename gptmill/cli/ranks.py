@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptmill.cli.parts import import_parts, new_state
+from gptmill.cli.pretrained import load_into
 from gptmill.cli.say import say
 from gptmill.errors import Diverged, GptmillError
 from gptmill.events import PlanChanged
@@ -89,7 +90,11 @@ def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -
         say(*notices)
         if changes := plan_changes(run_dir.path, plan):
             note(run_dir.path, PlanChanged(found.state.iter, changes))
-    tell(found.engine.place, {"checkpoint": checkpoint, "numbers": numbers_of(found.state)})
+    weights = plan.weights if checkpoint is None else None
+    tell(found.engine.place, {"checkpoint": checkpoint, "weights": weights, "numbers": numbers_of(found.state)})
+    if weights is not None:
+        load_into(found.state.model, weights)
+        say(f"begins with the weights of {weights}")
 
 
 def checkpointer(run_dir: Path, plan: Plan, found: Material, facts: dict[str, Any]) -> Checkpointer:
@@ -133,6 +138,8 @@ def _compute(plan: Plan, place: Place) -> int:
     if begins["checkpoint"] is not None:
         load(begins["checkpoint"], found.state)
         restore_numbers(begins["checkpoint"], found.state, begins["numbers"])
+    elif begins["weights"] is not None:
+        load_into(found.state.model, begins["weights"])
     signal, follower = None, Follower(found.state, found.company) if found.company else None
     with StopOnSignal(patient=True) as stop, closing(follower) if follower else nullcontext():
         events = run(

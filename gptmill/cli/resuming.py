@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gptmill.cli.dataset import folder_of
+from gptmill.cli.pretrained import as_layer
 from gptmill.config.layers import DEFAULT, ENTRANCE, Parts
 from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
@@ -25,7 +26,7 @@ def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: 
     Raises:
         ConfigError: also a change that would make it another run, or that needs a flag; one line a key.
     """
-    resolved = load(argv, entrance, parts, find_run)
+    resolved = load(argv, entrance, parts, find_run, as_layer)
     if resolved.own is None:
         return resolved
     notices, problems = judge(resolved)

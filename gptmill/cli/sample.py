@@ -10,16 +10,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.cli.device import autocast, find_device, usable_device
+from gptmill.cli.models import choose
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.runs import chosen_run, read_tokenizer
-from gptmill.cli.sampling.batches import Batch, Speed, generate_batches
+from gptmill.cli.sampling.batches import Speed, generate_batches
+from gptmill.cli.sampling.conversation import converse
 from gptmill.cli.sampling.prompts import Prompt, check_ids, encode, read_text
 from gptmill.cli.sampling.request import Asked, settle
-from gptmill.cli.sampling.writer import Writer
+from gptmill.cli.sampling.writer import Writer, show
 from gptmill.cli.say import say
-from gptmill.cli.weights import load_model, read_weights
-from gptmill.data.tokenizers import Tokenizer
-from gptmill.data.tokenizers.stream import StreamDecoder
+from gptmill.errors import UserError
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 # empty = not given; name_transform keeps nanoGPT's underscores in messages; values are checked in request.py
@@ -35,16 +34,18 @@ def sample(
     temperature: Text = "",
     top_k: Text = "",
     top_p: Text = "",
+    repetition_penalty: Text = "",
     seed: Text = "",
     device: Text = "",
     dtype: Text = "",
     init_from: Text = "",
     compile: Annotated[bool | None, Parameter(show_default=False)] = None,
+    interactive: Flag = False,
     json: Flag = False,
     nanogpt: Flag = False,
     import_: Import = None,
 ) -> None:
-    """Generate text with a run's best checkpoint.
+    """Generate text with a run's best checkpoint, or with another model.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ def sample(
         Draw only from the k likeliest tokens; None = from all (200).
     top_p
         Draw only from the likeliest tokens that together reach this probability; None = from all.
+    repetition_penalty
+        Above 1, tokens that stand in the context already are less likely to come again (1).
     seed
         The same seed gives the same text (1337).
     device
@@ -71,9 +74,11 @@ def sample(
     dtype
         float32, bfloat16, float16; auto = float32: with the others, num_samples can change a sample.
     init_from
-        resume, as nanoGPT spells it: from a run of yours.
+        A model that is no run: gpt2, gpt2-medium, gpt2-large, gpt2-xl, a folder, OWNER/NAME on the Hub; or resume.
     compile
         Accepted, without effect.
+    interactive
+        Ask for prompts, one line each, until the end of input; in place of --prompt.
     json
         Print one JSON object on stdout instead of the text.
     nanogpt
@@ -83,28 +88,34 @@ def sample(
     """
     written: dict[str, object] = {
         "max_new_tokens": max_new_tokens, "num_samples": num_samples, "temperature": temperature, "top_k": top_k,
-        "top_p": top_p, "seed": seed, "device": device, "dtype": dtype, "init_from": init_from, "run": run,
+        "top_p": top_p, "repetition_penalty": repetition_penalty, "seed": seed, "device": device, "dtype": dtype, "init_from": init_from, "run": run,
     }  # fmt: skip
     flags = {name: text for name, text in written.items() if text != ""}
     flags |= {name: value for name, value in (("prompt", prompt), ("compile", compile)) if value is not None}
-    answer(settle(flags, configs, nanogpt=nanogpt), import_, Writer(sys.stdout) if not json else None)
+    if interactive and (json or prompt is not None):
+        raise UserError(f"--interactive: asks for prompts and shows text; leave {'--json' if json else '--prompt'} out")
+    asked = settle(flags, configs, nanogpt=nanogpt)
+    answer(asked, import_, Writer(sys.stdout) if not json else None, interactive=interactive)
 
 
-def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> None:
+def answer(asked: Asked, modules: list[str] | None, writer: Writer | None, *, interactive: bool = False) -> None:
     """Carry out a request; without a writer, as JSON. What can be wrong with it is found before torch is imported."""
     request, demanded = asked.request, "device" in asked.flags
     device = find_device(request.device, demanded=demanded)
     texts = [read_text(given) for given in request.start]
-    folder = chosen_run(request.out_dir)
-    tokenizer = read_tokenizer(folder)
+    chosen = choose(request.out_dir, asked.model)
+    tokenizer = chosen.tokenizer
     prompts = [encode(given, text, tokenizer) for given, text in zip(request.start, texts)]
-    weights = read_weights(folder)
-    check_ids(prompts, weights.shape.vocab_size)
-    say(*remarks(asked, prompts, weights.shape.block_size))
+    opened = chosen.open()
+    check_ids(prompts, opened.shape.vocab_size)
+    say(*remarks(asked, prompts, opened.shape.block_size))
     import_parts(modules)
     device = usable_device(device, demanded=demanded and request.device != "auto")
-    model = load_model(weights, device)
+    model = opened.load(device)
 
+    if interactive and writer is not None:
+        converse(model, request, tokenizer, writer, device)
+        return
     total = Speed()
     samples: list[dict[str, object]] = []
     try:
@@ -122,35 +133,10 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None) -> No
         if writer is not None:
             writer.end()  # interrupted: the terminal goes on in a line of its own
     if writer is None:
-        settings = request.model_dump(include={"seed", "temperature", "top_k", "top_p"})
-        result = {"run": str(folder), "step": weights.step, **settings, "samples": samples}
+        settings = request.model_dump(include={"seed", "temperature", "top_k", "top_p", "repetition_penalty"})
+        result = {"run": chosen.name, "step": opened.step, **settings, "samples": samples}
         print(json_format.dumps({**result, "tokens_per_second": total.tokens_per_second}, allow_nan=False))
     say(str(total))
-
-
-def show(batch: Batch, prompt: Prompt, tokenizer: Tokenizer, writer: Writer | None) -> list[list[int]]:
-    """Generate one batch: its first sample appears token by token, the others when it is done.
-
-    Returns:
-        the new ids of each sample.
-    """
-    samples: list[list[int]] = [[] for _ in range(batch.n_samples)]
-    decoder = StreamDecoder(tokenizer)
-    if writer is not None:
-        writer.begin(prompt.text)
-    for tokens_B in batch.steps:
-        for ids, token in zip(samples, tokens_B):
-            ids.append(token)
-        if writer is not None:
-            writer.write(decoder.feed(tokens_B[0]))
-    if writer is not None:
-        writer.write(decoder.close())
-        writer.end()
-        for ids in samples[1:]:
-            writer.begin(prompt.text)
-            writer.write(tokenizer.decode(ids))
-            writer.end()
-    return samples
 
 
 def remarks(asked: Asked, prompts: list[Prompt], block_size: int) -> Iterator[str]:

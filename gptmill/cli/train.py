@@ -18,6 +18,7 @@ from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
 from gptmill.cli.plan_page import remarks
 from gptmill.cli.preflight import check_fits
+from gptmill.cli.pretrained import ready_start, start_tokenizer
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
 from gptmill.cli.ranks import begin, checkpointer, follow, gather_material
 from gptmill.cli.reality import PlanAndReality
@@ -34,7 +35,6 @@ from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
 from gptmill.train.early_stop import is_complete
-from gptmill.train.start import check_start
 
 Flag = Annotated[bool, Parameter(negative="")]
 Furnish = Callable[[Path], None]  # adds to a run folder what an entrance promises to be there
@@ -91,11 +91,11 @@ def carry_out(
     require_trackers(resolved)
     machine, data = share_of(usable_machine(resolved), place.local_world_size), ready_data(config)
     plan = make_plan(
-        config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model
-    )
+        config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model,
+        weights=resolved.weights,
+    )  # fmt: skip
     check_steps(profile, plan)
-    if config.init_from != "resume":
-        check_start(plan)
+    ready_start(plan, resolved)
     if not force:
         check_fits(plan, resolved.own.run if resolved.own else config.out_dir)
     run_dir = open_run_dir(
@@ -144,7 +144,7 @@ def fit(
     plan = try_batch_size(plan, found, resolved.config.auto_batch_size)
     state, facts = found.state, run_facts(plan, data)
     begin(found, run_dir, plan, facts)
-    tokenizer = dataset_tokenizer(data)
+    tokenizer = dataset_tokenizer(data) or start_tokenizer(plan, resolved.own)
     save = tokenizer.save if tokenizer else None
     # after the checkpoint was found to be this run's: what a refused command asked for must not be on record
     describe(run_dir.path, resolved.config.model_dump(), resolved.first_origins(), plan, save_tokenizer=save)

@@ -14,6 +14,7 @@ from gptmill.shapes import ModelShape
 from gptmill.train import manifest, retention
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from gptmill.model.gpt import GPT
@@ -36,16 +37,21 @@ def read_weights(run_dir: Path) -> Weights:
         CheckpointError: there is none, or every one is damaged.
     """
     problems: list[str] = []
-    for path in sorted(manifest.steps(run_dir), key=lambda folder: (retention.is_best(run_dir, folder), folder))[::-1]:
+    for path in best_first(run_dir):
         try:
             found = manifest.read_manifest(path)
-            weights = Weights(path, found.iter, _shape(path, found), _proven(path, found))
+            weights = Weights(path, found.iter, shape_in(path, found), _proven(path, found))
         except CheckpointError as error:  # damaged, or retired by the run this moment
             problems += error.problems
             continue
         say(*(f"{problem}; sampling from {path.name} instead" for problem in problems))
         return weights
     raise CheckpointError(*problems, f"{run_dir}: no usable checkpoint to sample from; train it, or name another run")
+
+
+def best_first(run_dir: Path) -> list[Path]:
+    """Every checkpoint, good or not: the best, then the others from the newest on."""
+    return sorted(manifest.steps(run_dir), key=lambda folder: (retention.is_best(run_dir, folder), folder))[::-1]
 
 
 def _proven(path: Path, found: manifest.Manifest) -> bytes | None:
@@ -56,12 +62,17 @@ def _proven(path: Path, found: manifest.Manifest) -> bytes | None:
     return None
 
 
-def _shape(path: Path, found: manifest.Manifest) -> ModelShape:
-    """The recorded shape. What a manifest says may be anyone's: believed is only what a config could have asked for."""
+def shape_in(path: Path, found: manifest.Manifest | None = None) -> ModelShape:
+    """The recorded shape. What a manifest says may be anyone's: believed is only what a config could have asked for.
+
+    Args:
+        found: the checkpoint's manifest, where it was read already.
+    """
+    found = found or manifest.read_manifest(path)
     known = {field.name for field in fields(ModelShape)}
     try:
         shape = ModelShape(**{key: value for key, value in found.facts["must_match"].items() if key in known})
-        possible = _is_possible(shape)
+        possible = is_possible(shape)
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         possible = False
     if not possible:
@@ -69,7 +80,8 @@ def _shape(path: Path, found: manifest.Manifest) -> ModelShape:
     return shape
 
 
-def _is_possible(shape: ModelShape) -> bool:
+def is_possible(shape: ModelShape) -> bool:
+    """Whether every value is one that a config could have asked for."""
     for name, usual in vars(ModelShape()).items():
         value, kind = getattr(shape, name), type(usual)
         if type(value) is not kind:
@@ -90,31 +102,47 @@ def load_model(weights: Weights, device: str) -> GPT:
     """
     import torch
 
-    from gptmill.model.gpt import GPT, build
+    from gptmill.model.gpt import build
+    from gptmill.model.tables import fill_tables
 
-    with torch.device("meta"):  # before anything of that size is allocated
-        expected = {name: weight.shape for name, weight in GPT(weights.shape).named_parameters()}
-    saved = _tensors(weights, set(expected))
+    expected = _sizes(weights.shape)
+    saved = tensors_in(weights, set(expected))
     for name, size in expected.items():
         if name not in saved or saved[name].shape != size:
             raise CheckpointError(
                 f"{weights.path}: {name} is not as the model's parts want it; has an imported part changed since?"
             )
-    model = build(weights.shape, seed=0, device=device)
+    model = build(weights.shape, seed=None, device=device)
+    fill_tables(model)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(saved[name])
     return model
 
 
-def _tensors(weights: Weights, names: set[str]) -> dict[str, Tensor]:
+def _sizes(shape: ModelShape) -> dict[str, torch.Size]:
+    """Of every weight, before anything is allocated."""
+    import torch
+
+    from gptmill.model.gpt import GPT
+
+    with torch.device("meta"):
+        return {name: weight.shape for name, weight in GPT(shape).named_parameters()}
+
+
+def tensors_in(weights: Weights, names: set[str] | None = None) -> dict[str, Tensor]:
+    """The tensors of a checkpoint.
+
+    Args:
+        names: of those wanted; None = of all weights of its shape.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     if weights.data is None:
         from gptmill.train.shards import read_whole
 
-        return read_whole(weights.path, names)
+        return read_whole(weights.path, names if names is not None else set(_sizes(weights.shape)))
     try:
         return load(weights.data)
     except SafetensorError as error:

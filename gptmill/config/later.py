@@ -1,6 +1,6 @@
 """Keys and values that the vocabulary has and this version has not: refused with one line, never quietly ignored.
 
-A value that asks for nothing (``penalty_type=none``, ``use_fp8=False``) is accepted, so configs written for other
+A value that asks for nothing (``use_fp8=False``) is accepted, so configs written for other
 systems run where they mean the same. A capability that arrives moves its lines from here to the schema.
 """
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 OFF = ("false", "none", "0")  # of a switch
 ON = ("true", "none")  # of a switch that turns something off, or is on by nature
-NOTHING = ("none", "0", "off", "false")  # of a name or an amount
 
 
 @dataclass(frozen=True)
@@ -26,19 +25,9 @@ class Later:
 
 
 KEYS: dict[str, Later] = {
-    "reinitialize_weights": Later("loading pretrained weights", ON),
+    "reinitialize_weights": Later("taking weights by this key (init_from=gpt2-medium and its like do)", ON),
     "use_fp8": Later("fp8 training"),
 }
-
-GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
-
-# Values of keys that exist.
-VALUES: dict[str, dict[str, str]] = {
-    "init_from": dict.fromkeys(GPT2_SIZES, "loading pretrained weights"),
-}
-
-# What to say instead of "try the default", where that would be something else.
-INSTEAD = {"init_from": "init_from=scratch would start from random weights"}
 
 
 def plain(value: object) -> str:

@@ -12,9 +12,12 @@ from gptmill.config.layers import ENTRANCE, Layer, Parts, Reading, Setting
 from gptmill.config.names import KNOWN
 from gptmill.config.own import NOW, OwnConfig, names_of, origin_of, read_own_config
 from gptmill.config.resolve import Resolved, resolve
-from gptmill.errors import ConfigError
+from gptmill.config.start import contradictions, start_of
+from gptmill.config.wording import config_error
+from gptmill.errors import ConfigError, GptmillError
 
 FindRun = Callable[[str, bool], Path | None]  # (out_dir, a flag named it) -> the run that --resume continues
+Describe = Callable[[str], Layer]  # a model that init_from names -> the settings that it has decided
 
 
 def load(
@@ -22,6 +25,7 @@ def load(
     entrance: dict[str, object] | None = None,
     parts: Parts | None = None,
     find_run: FindRun | None = None,
+    describe: Describe | None = None,
 ) -> Resolved:
     """Read the configs and flags of a command line.
 
@@ -31,6 +35,7 @@ def load(
         parts: names of imported parts, by the key that chooses among them.
         find_run: with it, ``--resume`` goes on with the values that the run recorded: in place of the entrance's, below
             presets, files and flags.
+        describe: what it says of the model that init_from names is below everything else, and may not be contradicted.
 
     Raises:
         ConfigError: everything wrong in the files, the flags and their combination, one line each.
@@ -44,7 +49,15 @@ def load(
         base = {key: setting for key, setting in base.items() if key not in own.values} | own.layer()
         for reading in readings:
             _forget_same_presets(reading.layer, own)
-    resolved = resolve([reading.layer for reading in readings], base, problems, parts or {})
+    weights, decided = own.weights if own else start_of(readings), Layer()
+    if weights is not None and own is None and describe:
+        try:
+            base = base | (decided := describe(weights))
+        except GptmillError as error:
+            problems += error.problems
+    resolved = replace(resolve([reading.layer for reading in readings], base, problems, parts or {}), weights=weights)
+    if contradicted := contradictions(resolved, decided):
+        raise config_error(contradicted)
     if own is not None:
         resolved = replace(resolved, own=own)
         if own.values.get("preset") and not resolved.config.preset:

@@ -12,6 +12,7 @@ from gptmill.config.files import MAX_BYTES, read_bytes
 from gptmill.config.layers import DEFAULT, Layer, Parts, Setting
 from gptmill.config.schema import Config
 from gptmill.config.wording import blame, one_line
+from gptmill.plain import read_plain
 
 FILE = "config.json"
 NOW = ("init_from", "out_dir", "eval_only")  # this command line says what to do and where, never the record
@@ -25,12 +26,14 @@ class OwnConfig:
     Args:
         values: every key that was recorded, typed.
         origins: where each came from when the run began.
+        weights: the model that it began with, by init_from's name for it.
     """
 
     run: str
     values: dict[str, object]
     origins: dict[str, str]
     problems: list[str] = field(default_factory=list)
+    weights: str | None = None
 
     def layer(self) -> Layer:
         """The settings that decide. Presets have done their work: what they set is among the values."""
@@ -61,7 +64,7 @@ def read_own_config(folder: Path, parts: Parts) -> OwnConfig:
     """The values in a run's config.json. Whatever is no key or no value of one becomes a problem, never an exception."""
     path = folder / FILE
     shown = one_line(str(path), 200)
-    own = OwnConfig(str(folder), {}, {})
+    own = OwnConfig(str(folder), {}, {}, weights=_weights(folder))
     try:
         raw = read_bytes(path)
         if len(raw) > MAX_BYTES:
@@ -85,6 +88,15 @@ def read_own_config(folder: Path, parts: Parts) -> OwnConfig:
         own.values[key] = typed
         own.origins[key] = one_line(origin, LONGEST_ORIGIN)
     return own
+
+
+def _weights(folder: Path) -> str | None:
+    """Kept in plan.json: in config.json, init_from is this command's."""
+    try:
+        found = json.loads(read_plain(folder / "plan.json"))["weights"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def names_of(key: str) -> list[str]:

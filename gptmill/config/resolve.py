@@ -33,12 +33,14 @@ class Resolved:
             ``entrance``, ``default``, ``run out: --lr`` (restored), or ``not used: epochs decides``.
         notices: sentences for a person, said once at the start.
         own: of a run that is to be continued, what it recorded.
+        weights: the model that a run begins with, as init_from names it; None = its weights are drawn at random.
     """
 
     config: Config
     origins: dict[str, str]
     notices: tuple[str, ...]
     own: OwnConfig | None = None
+    weights: str | None = None
 
     def first_origins(self) -> dict[str, str]:
         """Where each value was set when it was set first: what a run keeps on record, however often it is resumed."""

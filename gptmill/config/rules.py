@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gptmill.config.coerce import choices
 from gptmill.config.schema import Config
-from gptmill.config.wording import nearest
+from gptmill.config.wording import nearest, one_line
 
 
 class Broken(NamedTuple):
@@ -72,6 +72,10 @@ LARGEST: dict[str, int] = {
 # What every file system takes, a suffix such as -2 and the files of a run included [bytes].
 LONGEST_NAME = 240
 LONGEST_PATH = 1000
+
+GPT2_SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+HUB_NAME = r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}"
+FOREIGN = re.compile(r"\.(pt|pth|ckpt|bin|safetensors|gguf|onnx)$", re.IGNORECASE)
 
 
 def broken_rules(config: Config) -> list[Broken]:
@@ -201,17 +205,30 @@ def schedule_free_interpolates(c: Config) -> Broken | None:
     return Broken(("beta1", "optimizer"), says)
 
 
+def names_model(init_from: str) -> bool:
+    """Whether it can be the name of a model to begin with: one of GPT-2's, a folder that is there, or one on the Hub."""
+    folder = os.path.expanduser(init_from)
+    on_hub = (
+        re.fullmatch(HUB_NAME, init_from, re.ASCII) and not FOREIGN.search(init_from) and not os.path.isfile(folder)
+    )
+    return init_from not in ("scratch", "resume") and (init_from in GPT2_SIZES or os.path.isdir(folder) or bool(on_hub))
+
+
 def start_is_known(c: Config) -> Broken | None:
-    if c.init_from in ("scratch", "resume"):
+    words = ("scratch", "resume", *GPT2_SIZES)
+    if c.init_from in words or names_model(c.init_from):
         return None
-    hint = nearest(c.init_from, ("scratch", "resume"))
-    return Broken(("init_from",), f"must be scratch or resume{hint}")
+    if os.path.isfile(os.path.expanduser(c.init_from)) or FOREIGN.search(c.init_from):
+        says = f"a file; `gptmill import {one_line(c.init_from)} --out DIR` makes it a folder: then init_from=DIR"
+        return Broken(("init_from",), says)
+    says = f"must be {', '.join(words)}, the folder of a model, or OWNER/NAME on the Hub"
+    return Broken(("init_from",), f"{says}{nearest(c.init_from, words)}")
 
 
 def checkpoint_is_a_folder(c: Config) -> Broken | None:
-    if re.search(r"\.(pt|pth|ckpt|bin|safetensors)$", c.checkpoint_file or "", re.IGNORECASE) is None:
+    if FOREIGN.search(c.checkpoint_file or "") is None:
         return None
-    says = "a file of another program, and importing those is not in this version; try RUN/checkpoints/step_00001000"
+    says = "a file of another program; `gptmill import FILE --out DIR` makes it a run folder: then init_from=DIR"
     return Broken(("checkpoint_file",), says)
 
 

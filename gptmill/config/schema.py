@@ -82,7 +82,9 @@ class Config(BaseModel):
     max_samples: Count | None = key("data", None, "only the first N training documents (of wikitext: rows); None = all")
     sampling: Sampling = key("data", "shuffle", "shuffle = every window once an epoch; random = nanoGPT's")
 
-    init_from: str = key("start", "scratch", "scratch, or resume")
+    init_from: str = key(
+        "start", "scratch", "scratch; resume; or a model: gpt2 (-medium, -large, -xl), a folder, OWNER/NAME on the Hub"
+    )
     checkpoint_file: str | None = key(
         "start", None, "checkpoint folder that a new run begins with: its weights and state"
     )
@@ -99,6 +101,9 @@ class Config(BaseModel):
     epochs: Positive | None = key("length", None, "passes over the training tokens, instead of max_iters")
     max_tokens: Count | None = key("length", None, "training tokens, instead of max_iters")
 
+    freeze: str = key(
+        "optimizer", "", "weights that stay as they are: names or patterns, as wte,position,blocks.[0-9].*"
+    )
     optimizer: Optimizer = key("optimizer", "adamw", "update rule")
     learning_rate: NonNegative = key("optimizer", 6e-4, "peak rate; with lr_scaling, that of reference_batch_size")
     lr_scaling: LrScaling = key("optimizer", "none", "the peak grows with the batch, or with its square root")

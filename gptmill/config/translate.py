@@ -9,10 +9,9 @@ from gptmill.config import aliases, later
 from gptmill.config.coerce import as_bool, coerce
 from gptmill.config.layers import Layer, Parts, Setting
 from gptmill.config.names import KNOWN
-from gptmill.config.schema import Config
 from gptmill.config.wording import MAX_PROBLEMS, blame, nearest, one_line, show
 
-FOLDERS = ("data_dir", "out_dir", "checkpoint_file")
+FOLDERS = ("data_dir", "out_dir", "checkpoint_file", "init_from")
 
 
 class Translation:
@@ -96,13 +95,6 @@ class Translation:
         if word in aliases.SAME_VALUE.get(key, {}):
             value, why = aliases.SAME_VALUE[key][word]
             self.notices.append(f"{blame(origin, key, word)} means {key}={value}: {why}")
-        elif word in later.VALUES.get(key, {}) and word not in self.parts.get(key, ()):
-            if key in self.decided:
-                return None
-            self.bad.add(key)
-            missing = later.VALUES[key][word]
-            self.problems.append(f"{blame(origin, key, word)}: {missing} is not in this version; {_instead(key)}")
-            return None
         try:
             typed = coerce(key, value, self.parts.get(key, ()))
             # a shell leaves the ~ of --out_dir=~/x alone
@@ -129,7 +121,3 @@ def _key(name: str) -> str:
 
 def _at(setting: Setting, name: str) -> str:
     return setting.origin if setting.from_flag else f"{setting.origin}: {one_line(name) or repr(name)}"
-
-
-def _instead(key: str) -> str:
-    return later.INSTEAD.get(key, f"try {key}={Config.model_fields[key].default}")

@@ -44,6 +44,18 @@ def next_token_probabilities(
     return p_BV / p_BV.sum(1, keepdim=True)
 
 
+def penalized(logits_BV: Tensor, ids_BT: Tensor, penalty: float) -> Tensor:
+    """Logits with those of tokens that are there already made smaller: divided by the penalty, or below 0 multiplied.
+
+    Source: Keskar et al. 2019, CTRL, arXiv:1909.05858, section 4.1; the case below 0 as Hugging Face's generate has it.
+    """
+    if penalty == 1:
+        return logits_BV
+    there_BT = logits_BV.gather(1, ids_BT)
+    there_BT = torch.where(there_BT < 0, there_BT * penalty, there_BT / penalty)
+    return logits_BV.scatter(1, ids_BT, there_BT)
+
+
 def draw(p_BV: Tensor, seed: int, place: int, first: int = 0) -> list[int]:
     """One token id per sequence, by inverting the cumulative distribution.
 
@@ -69,6 +81,7 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    repetition_penalty: float = 1.0,
     vocab_size: int | None = None,
     cached: bool = True,
 ) -> Iterator[list[int | None]]:
@@ -81,6 +94,7 @@ def generate(
     Args:
         prompts: B lists of token ids, each at least one long.
         first: number of the first prompt, when a larger batch is generated in parts.
+        repetition_penalty: above 1, what stands in the context already is less likely to come again.
         vocab_size: ids the tokenizer knows; the padding of the vocabulary above it is never drawn.
         cached: False reads everything again at every step: slower, the same tokens.
 
@@ -100,6 +114,7 @@ def generate(
             hidden_BTC = model.hidden(ids_BT[:, cache.length :], cache=cache)
         logits_BV = model.lm_head(hidden_BTC[:, -1])[:, :vocab_size]
         logits_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
+        logits_BV = penalized(logits_BV, ids_BT[:, -context:], repetition_penalty)
         p_BV = next_token_probabilities(logits_BV, temperature=temperature, top_k=top_k, top_p=top_p)
         if not p_BV.isfinite().all():
             raise GptmillError("the model's output is not a number: its training diverged; use an earlier checkpoint")

@@ -166,11 +166,16 @@ class GPT(nn.Module):
                 raise UserError(f"{kind} has weights and no reset_parameters(): a model is built empty, then filled")
 
 
-def build(shape: ModelShape, *, seed: int, device: torch.device | str = "cpu") -> GPT:
-    """A GPT with GPT-2's initial weights, drawn on ``device`` without touching torch's global generators."""
+def build(shape: ModelShape, *, seed: int | None, device: torch.device | str = "cpu") -> GPT:
+    """A GPT with GPT-2's initial weights, drawn on ``device`` without touching torch's global generators.
+
+    Args:
+        seed: None leaves weights as they lie in memory, for who fills all of them (``fill_tables`` does the rest).
+    """
     with torch.device("meta"):  # nothing is allocated or drawn twice
         model = GPT(shape)
     model.to_empty(device=device)
     model.tie_weights()  # to_empty gives every name memory of its own
-    model.init_weights(torch.Generator(device).manual_seed(seed))
+    if seed is not None:
+        model.init_weights(torch.Generator(device).manual_seed(seed))
     return model

@@ -90,4 +90,5 @@ def hidden_numbers(shape: ModelShape) -> int:
 def state_bytes(plan: Plan) -> int:
     """Bytes of optimizer state, of all devices together."""
     moments, hidden = moments_of(plan), min(plan.params, hidden_numbers(plan.shape))
-    return FLOAT32 * (moments.hidden * hidden + moments.others * (plan.params - hidden))
+    numbers = moments.hidden * hidden + moments.others * (plan.params - hidden)
+    return FLOAT32 * (numbers - min(moments) * plan.frozen_params)  # none of weights that stay as they are

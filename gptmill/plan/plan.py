@@ -13,6 +13,7 @@ from gptmill.plan.advice import Situation, advise
 from gptmill.plan.auto_batch import choose_batch_size
 from gptmill.plan.batch import Batch, settle_batch
 from gptmill.plan.flops import counts, has_closed_form, members
+from gptmill.plan.frozen import Frozen, settle_freeze
 from gptmill.plan.hardware import settle_compile, settle_device, settle_dtype
 from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
@@ -34,6 +35,7 @@ def make_plan(
     world_size: int = 1,
     origins: Mapping[str, str] | None = None,
     trace: Callable[[ModelShape], Counts] | None = None,
+    weights: str | None = None,
 ) -> Plan:
     """Settle every number of a run.
 
@@ -42,6 +44,7 @@ def make_plan(
         world_size: devices that share each step.
         origins: where each key was set; a problem with one from a file or a preset begins with the place.
         trace: counts parameters and FLOPs of parts that have no formula here.
+        weights: the model that the run begins with, if it begins with one.
 
     Raises:
         ConfigError: keys that cannot work together; every problem found, those of the data included.
@@ -64,14 +67,15 @@ def make_plan(
     # a batch that failed has said so already; one sequence keeps the length checkable
     sequences = batch.effective_batch_size if batch else 1
     horizon = attempt(lambda: settle_horizon(config, windows=windows, effective_batch_size=sequences))
+    frozen = attempt(lambda: settle_freeze(config, shape)) if shape else None
     attempt(lambda: check_data(config, data))
     _raise_together(failures, origins or {})
-    assert shape and batch and horizon
+    assert shape and batch and horizon and frozen
 
     known = has_closed_form(shape)
     assert known or trace, f"no formula and no trace for {shape}"
     size = counts(shape) if known or not trace else trace(shape)
-    plan = settle_strategy(_assemble(config, data, machine, shape, size, batch, horizon))
+    plan = settle_strategy(_assemble(config, data, machine, shape, size, batch, horizon, weights, frozen))
     plan = choose_batch_size(plan)
     return replace(plan, advice=advise(Situation(config, plan, data, machine)))
 
@@ -132,6 +136,8 @@ def _assemble(
     size: Counts,
     batch: Batch,
     horizon: Horizon,
+    weights: str | None,
+    frozen: Frozen,
 ) -> Plan:
     tokens_per_iter = batch.effective_batch_size * shape.block_size
     windows = epochs = None
@@ -148,6 +154,9 @@ def _assemble(
         "architecture": architecture_name(shape),
         "data_path": data.path if data else f"{config.data_dir}/{config.dataset}",
         "checkpoint_file": config.checkpoint_file or None,
+        "weights": weights,
+        "freeze": frozen.patterns,
+        "frozen_params": frozen.params,
         "train_tokens": data.train_tokens if data else None,
         "val_tokens": data.val_tokens if data else None,
         "windows_per_epoch": windows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from fractions import Fraction
 
 from gptmill.shapes import ModelShape, Penalty
@@ -11,6 +12,11 @@ from gptmill.shapes import ModelShape, Penalty
 # a step for 2 sequences in 512 (OpenWebText) or for the binary tail of epochs=0.1; rounding down would leave most of a
 # batch unread.
 NEW_TEXT = Fraction(1, 100)
+
+
+def covers(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether a weight's name, or that of a module around it, matches one of the patterns."""
+    return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*") for pattern in patterns)
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ class Plan:
     data_path: str
     sampling: str
     checkpoint_file: str | None  # where a new run takes its first weights and state from
+    weights: str | None  # the model whose weights a new run begins with, as init_from names it; None: random ones
     train_tokens: int | None  # None: the dataset is not prepared yet
     val_tokens: int | None
     windows_per_epoch: int | None  # training sequences
@@ -95,6 +102,8 @@ class Plan:
     total_tokens: int
     epochs: float | None
 
+    freeze: tuple[str, ...]  # patterns of names of weights that stay as they are
+    frozen_params: int  # numbers in them; 0 also where a part of one's own leaves it open
     optimizer: str
     base_optimizer: str  # the update rule: of adamwprune the one that it prunes by, else the same
     amsgrad: bool

@@ -11,7 +11,7 @@ from typing import Any
 IMPOSSIBLE = (
     *("n_layer", "n_head", "n_kv_head", "n_embd", "block_size", "vocab_size", "bias", "weight_tying"),
     *("normalization", "norm_eps", "norm_position", "position_encoding", "rope_theta", "qk_norm", "sliding_window"),
-    *("ffn_type", "ffn_dim", "activation", "dataset", "max_samples", "tokenizer", "optimizer"),
+    *("ffn_type", "ffn_dim", "activation", "dataset", "max_samples", "tokenizer", "optimizer", "freeze"),
     *("spam_variant", "adamwprune_base_optimizer_name", "adamwprune_amsgrad"),  # other moments
 )
 # The weights stay usable and the run takes another course from here: only ever on purpose, by a flag.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from gptmill.plan.types import Plan
+from gptmill.plan.types import Plan, covers
 from gptmill.train.health import layer_norms
 from gptmill.train.sharing import here, is_split, over_all
 
@@ -58,8 +58,9 @@ class Movement:
         self._before: dict[str, Tensor] = {}
         self.suspects: list[str] = []
 
-    def fixed(self) -> list[LayerFinding]:
-        names = [name for name, p in self._parameters.items() if not p.requires_grad]
+    def fixed(self, meant: tuple[str, ...] = ()) -> list[LayerFinding]:
+        """Args: meant: patterns of those that are to stay as they are."""
+        names = [name for name, p in self._parameters.items() if not (p.requires_grad or covers(meant, name))]
         return _findings("frozen_parameters", names, self._model, "is set to take no gradient (requires_grad is False)")
 
     def before_update(self) -> None:

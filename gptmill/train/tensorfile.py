@@ -34,8 +34,11 @@ DTYPES = {
 }
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> dict[str, Any]:
     """Write a new file and wait until the disk has it; its size and SHA-256, as a manifest has them.
+
+    Args:
+        metadata: told in the file's header.
 
     Raises:
         OSError: the disk refuses.
@@ -44,7 +47,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
     def hashed() -> Iterator[bytes | memoryview]:
         nonlocal size
-        for piece in _pieces(tensors):
+        for piece in _pieces(tensors, metadata):
             digest.update(piece)
             size += len(piece)
             yield piece
@@ -53,8 +56,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def _pieces(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
-    header: dict[str, Any] = {}
+def _pieces(tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> Iterator[bytes | memoryview]:
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     end = 0
     for name, tensor in tensors.items():
         begin, end = end, end + tensor.nbytes

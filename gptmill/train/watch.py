@@ -73,7 +73,7 @@ class Watch:
             self._gradients = gradient_health(self._state.model) or None
             if self._gradients:
                 self._findings(layers.dead(self._gradients, self._state.model))
-            self._findings(self._movement.fixed())
+            self._findings(self._movement.fixed(self._plan.freeze))
 
     def approves(self, losses: Tensor, grad_norm: Tensor) -> bool:
         """Whether the update should be taken. Waits for the device.

@@ -21,7 +21,7 @@ OTHER = {
     **{"n_layer": 3, "n_head": 4, "n_kv_head": 1, "n_embd": 32, "block_size": 8, "vocab_size": 64, "bias": True},
     **{"weight_tying": False, "normalization": "rmsnorm", "norm_eps": 1e-6, "norm_position": "post"},
     **{"position_encoding": "rope", "rope_theta": 500.0, "ffn_type": "swiglu", "ffn_dim": 8, "activation": "relu"},
-    **{"qk_norm": True, "sliding_window": 4, "dataset": "other", "tokenizer": "byte"},
+    **{"qk_norm": True, "sliding_window": 4, "dataset": "other", "tokenizer": "byte", "freeze": "wte"},
     **{"dropout": 0.3, "sampling": "random", "seed": 7, "batch_size": 2, "gradient_accumulation_steps": 2},
     **{"effective_batch_size": 8, "learning_rate": 5e-3, "weight_decay": 0.2, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7},
     **{"grad_clip": 0.5, "schedule": "linear", "warmup_iters": 3, "lr_decay_iters": 30, "min_lr": 1e-4},

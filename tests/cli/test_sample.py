@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -286,3 +287,16 @@ def test_a_run_with_an_imported_part_is_sampled_with_the_same_import(sample: She
     assert done.returncode == 0 and done.stdout.startswith("1"), done.stderr
     refused = gptmill("sample", "--run=own", "--max_new_tokens=4")
     assert refused.returncode == 2 and "--import" in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+def test_a_conversation_goes_on_from_every_line_and_past_one_it_cannot_read(
+    sample: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--run=out", "--max_new_tokens=20", "--temperature=0", "--repetition_penalty=1.5")
+    alone = [sample.text(*words, f"--prompt={prompt}") for prompt in ("12 green", "7")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("12 green\nZ\n7\n"))
+    code, out, err = sample(*words, "--interactive")
+    assert (code, out) == (0, f"{'-' * 20}\n".join(alone))
+    assert "U+005A" in err and err.count("tokens/s") == 2
+    assert sample.text(*words[:-1], "--prompt=12 green") != alone[0], "the penalty changes what is likeliest"
+    assert sample("--interactive", "--json")[0] == 2

@@ -41,13 +41,15 @@ def test_a_training_configs_init_from_does_not_stop_sampling_its_run(here: Path)
     (here / "finetune.py").write_text("init_from = 'gpt2-xl'\nout_dir = 'out-fine'\n")
     (here / "pretrained.py").write_text("init_from = 'gpt2-xl'\n")
     assert settle({}, ["finetune.py"], nanogpt=False).request.out_dir == "out-fine"
-    for configs, flags in (
-        (["pretrained.py"], {}),
-        ([], {"init_from": "gpt2"}),
-        (["finetune.py"], {"init_from": "gpt2"}),
+    assert settle({}, ["finetune.py"], nanogpt=False).model is None
+    for configs, flags, model in (
+        (["pretrained.py"], {}, "gpt2-xl"),
+        ([], {"init_from": "gpt2"}, "gpt2"),
+        (["finetune.py"], {"init_from": "gpt2"}, "gpt2"),
     ):
-        with pytest.raises(ConfigError, match="pretrained weights"):
-            settle(flags, configs, nanogpt=True)
+        assert settle(flags, configs, nanogpt=True).model == model
+    with pytest.raises(ConfigError, match="two models"):
+        settle({"init_from": "gpt2", "run": "out"}, [], nanogpt=False)
 
 
 # flags -> what each line on stderr names
@@ -62,7 +64,7 @@ MISTAKES: list[tuple[list[str], list[list[str]]]] = [
     (["--num_smaples=3"], [["--num_smaples", "did you mean", "num_samples"]]),
     (["--compile=maybe"], [["--compile", "maybe"]]),
     (["--device=cdua"], [["cdua", "did you mean 'cuda'"]]),
-    (["--init_from=gpt2-xl", "--start=x"], [["--init_from=gpt2-xl", "not in this version", "--out_dir"]]),
+    (["--init_from=gpt2-xxl", "--start=x"], [["--init_from=gpt2-xxl", "gpt2-xl", "OWNER/NAME"]]),
     (["--init_from=scratch"], [["--init_from=scratch", "resume"]]),
     (["Once upon a time"], [["Once upon a time", "--prompt"]]),
     (["typo.py"], [["typo.py:2", "tmperature", "did you mean 'temperature'"]]),

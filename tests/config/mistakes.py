@@ -134,7 +134,8 @@ MISTAKES = [
     Mistake("--target_sparsity=1", [("--target_sparsity", "below 1")]),
     Mistake("--penalty_weight=-1", [("--penalty_weight", "at least 0")]),
     Mistake("--penalty_type=entropy", [("--penalty_type", "neg_entropy")]),
-    Mistake("--init_from=gpt2-medium", [("--init_from", "pretrained", "not in this version")]),
+    Mistake("--init_from=gpt2-mediun", [("--init_from", "'gpt2-medium'")]),
+    Mistake("--init_from=model.gguf", [("--init_from", "gptmill import model.gguf")]),
     Mistake("--preset=llame", [("--preset", "llame", "unknown", "llama")]),
     Mistake("llama", [("llama", "is a preset", "--preset=llama")]),
     Mistake("--n_head=12 --n_kv_head=5", [("--n_kv_head", "--n_head", "does not divide", "4 or 6")]),
@@ -145,7 +146,7 @@ MISTAKES = [
     Mistake("--eval_interval=epochs", [("--eval_interval", "epochs", "'epoch'")]),
     Mistake("--top_p=0", [("--top_p", "above 0")]),
     Mistake("--temperature=-1", [("--temperature", "at least 0")]),
-    Mistake("--checkpoint_file=old/ckpt.pt", [("--checkpoint_file", "ckpt.pt", "importing", "not in this version")]),
+    Mistake("--checkpoint_file=old/ckpt.pt", [("--checkpoint_file", "ckpt.pt", "gptmill import", "init_from")]),
     Mistake("c.py", [("c.py:1", "learning_rate", "a number")], {"c.py": "learning_rate = True\n"}),
     # several at once
     Mistake(

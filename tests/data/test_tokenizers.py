@@ -35,7 +35,7 @@ def tokenizer(name: str):
 @cache
 def reference(name: str) -> tokenizers.Tokenizer:
     """The same merges run by Hugging Face's implementation with its own copy of GPT-2's pattern."""
-    files = [json.loads(raw) if i == 0 else raw.decode() for i, raw in enumerate(tokenizer(name)._files())]
+    files = [json.loads(raw) if i == 0 else raw.decode() for i, raw in enumerate(tokenizer(name).files())]
     merges = [tuple(line.split(" ")) for line in files[1].splitlines()[1:]]
     ours = tokenizers.Tokenizer(models.BPE(vocab=files[0], merges=merges))
     ours.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -13,7 +13,7 @@ import transformers
 
 from gptmill.errors import GptmillError, UserError
 from gptmill.interop.huggingface import gpt2_weights
-from gptmill.model.generate import draw, generate, next_token_probabilities
+from gptmill.model.generate import draw, generate, next_token_probabilities, penalized
 from gptmill.model.gpt import GPT, build
 from gptmill.model.kernels import ATTENTION
 from gptmill.shapes import ModelShape
@@ -70,7 +70,7 @@ def test_greedy_tokens_equal_hugging_faces() -> None:
         n_layer=3, n_head=4, n_embd=64, block_size=48, vocab_size=130, ffn_dim=256, bias=True, activation="gelu_tanh"
     )
     ours = build(shape, seed=1).double()
-    ours.load_state_dict(gpt2_weights(theirs.state_dict()), strict=True)
+    ours.load_state_dict(dict(gpt2_weights(theirs.state_dict())), strict=True)
     prompt = [5, 100, 77]
     expected = theirs.generate(
         torch.tensor([prompt]), max_new_tokens=40, do_sample=False, pad_token_id=0, eos_token_id=None
@@ -130,3 +130,11 @@ def test_more_tokens_than_the_context_are_refused_in_one_line() -> None:
     model = build(SMALL, seed=1)
     with pytest.raises(UserError, match="17 tokens: the context holds block_size=16"):
         model(torch.zeros(1, 17, dtype=torch.long))
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3, 0.7])
+def test_the_repetition_penalty_is_hugging_faces(penalty: float) -> None:
+    torch.manual_seed(0)
+    logits_BV, ids_BT = torch.randn(3, 20), torch.randint(20, (3, 7))
+    theirs = transformers.RepetitionPenaltyLogitsProcessor(penalty)(ids_BT, logits_BV.clone())
+    assert torch.equal(penalized(logits_BV, ids_BT, penalty), theirs)

@@ -35,7 +35,7 @@ def test_logits_equal_hugging_face(dtype: torch.dtype, bound: float, attention: 
         attention_backend=attention,
     )
     ours = build(shape, seed=1).to(dtype).eval()
-    ours.load_state_dict(gpt2_weights(theirs.state_dict()), strict=True)
+    ours.load_state_dict(dict(gpt2_weights(theirs.state_dict())), strict=True)
     ids_BT = torch.randint(130, (2, 48))
     with torch.no_grad():
         assert (ours(ids_BT) - theirs(ids_BT).logits).abs().max() < bound

@@ -61,7 +61,7 @@ def test_logits_equal_hugging_face(family: str, attention: str) -> None:
     for p in theirs.parameters():  # large weights, so that a wrong angle, window or group shows
         torch.nn.init.normal_(p, std=0.3)
     ours = build(ModelShape(**{**OURS, **our_keys}, attention_backend=attention), seed=1).double().eval()
-    ours.load_state_dict(llama_weights(theirs.state_dict(), head_dim=16), strict=True)
+    ours.load_state_dict(dict(llama_weights(theirs.state_dict(), head_dim=16)), strict=True)
     ids_BT = torch.randint(130, (2, 48))
     with torch.no_grad():
         difference = (ours(ids_BT) - theirs(ids_BT).logits).abs().max()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -33,6 +33,14 @@ CASES = {
     "dataset_not_prepared": Case("dataset", {}, {}, "gptmill prepare --dataset openwebtext, or", facts=None),
     "nothing_to_share": Case("strategy", {"strategy": "fsdp"}, {"strategy": "ddp"}, "gptmill launch --gpus"),
     "vocabulary_assumed": Case("vocab_size", {}, {}, "gptmill prepare", facts=data(vocab_size=None)),
+    "tokens_of_another_model": Case(
+        "dataset",
+        {"init_from": "gpt2"},
+        {},
+        "gptmill prepare --tokenizer gpt2",
+        facts=replace(data(), tokenizer="char"),
+        right_facts=replace(data(), tokenizer="char"),
+    ),
     "vocabulary_unaligned": Case("vocab_size", {"vocab_size": 50257}, {"vocab_size": 50304}, "vocab_size=50304"),
     "unusual_head_width": Case("n_head", {"n_head": 96}, {"n_head": 48}, "n_head=12"),  # 8 and 16 wide
     # per layer 4TC against 24C^2, and 2VC once: equal at T = (12 x 24 x 768 + 2 x 50304) / 48 = 6,704

@@ -87,6 +87,7 @@ def generate_batches(model: GPT, ids: list[int], request: Request, vocab_size: i
             temperature=request.temperature,
             top_k=request.top_k,
             top_p=request.top_p,
+            repetition_penalty=request.repetition_penalty,
             vocab_size=vocab_size,
         )
         yield Batch(B, _timed(steps, speed))

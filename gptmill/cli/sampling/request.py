@@ -12,7 +12,8 @@ from gptmill.config.aliases import RENAMED
 from gptmill.config.files import read_config
 from gptmill.config.layers import ENTRANCE, Layer, Setting
 from gptmill.config.names import KNOWN
-from gptmill.config.schema import Count, Dtype, Natural, NonNegative
+from gptmill.config.rules import names_model
+from gptmill.config.schema import Count, Dtype, Natural, NonNegative, Positive
 from gptmill.config.wording import blame, config_error, nearest, one_line
 
 
@@ -27,7 +28,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    init_from: str = Field("resume", description="resume")
+    init_from: str = Field("resume", description="resume or the name of a model")
     out_dir: str | None = Field(None, description="the name of a run folder")
     start: tuple[str, ...] = Field(("",), description="text, or FILE:PATH")
     num_samples: Count = Field(1, description="a whole number, at least 1")
@@ -35,6 +36,7 @@ class Request(BaseModel):
     temperature: NonNegative = Field(0.8, description="a number, at least 0")
     top_k: Count | None = Field(200, description="a whole number, at least 1, or None")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="a number above 0, at most 1, or None")
+    repetition_penalty: Positive = Field(1.0, description="a number above 0; 1 = off")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(1337, description="a whole number from 0 to 2^63 - 1")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     dtype: Dtype = Field("auto", description="one of auto, float32, bfloat16, float16")
@@ -48,10 +50,15 @@ KEYS = frozenset(Request.model_fields)
 
 @dataclass(frozen=True)
 class Asked:
-    """A valid Request, and which of its settings came from a flag: what a flag names must be there."""
+    """A valid Request, and which of its settings came from a flag: what a flag names must be there.
+
+    Args:
+        model: one that init_from names, in place of a run.
+    """
 
     request: Request
     flags: frozenset[str]
+    model: str | None = None
 
 
 def settle(flags: Mapping[str, object], configs: Sequence[str], *, nanogpt: bool) -> Asked:
@@ -70,10 +77,10 @@ def settle(flags: Mapping[str, object], configs: Sequence[str], *, nanogpt: bool
         chosen |= _read(name, problems)
     chosen |= {ALSO.get(name, name): Setting(value, f"--{name}") for name, value in flags.items()}
     request = _validated(chosen, problems)
-    _check_weights(request.init_from, chosen, problems)
+    model = _model(request.init_from, chosen, problems)
     if problems:
         raise config_error(problems)
-    return Asked(request, frozenset(key for key, setting in chosen.items() if setting.from_flag))
+    return Asked(request, frozenset(key for key, setting in chosen.items() if setting.from_flag), model)
 
 
 def _read(name: str, problems: list[str]) -> Layer:
@@ -114,13 +121,16 @@ def _plain(key: str, value: object) -> object:
     return None if value == "None" else value
 
 
-def _check_weights(init_from: str, chosen: Layer, problems: list[str]) -> None:
-    """Refuse what nanoGPT would download. A training config's init_from says how training began, so its run decides."""
+def _model(init_from: str, chosen: Layer, problems: list[str]) -> str | None:
+    """The model to load in place of a run. A training config's init_from says how training began, so its run decides."""
     setting = chosen.get("init_from")
     if setting is None or init_from == "resume" or not (setting.from_flag or "out_dir" not in chosen):
-        return
-    if init_from.startswith("gpt2"):
-        says = "loading pretrained weights is not in this version; name a run of yours: --out_dir=RUN"
-        problems.append(f"{blame(setting.origin, 'init_from', init_from)}: {says}")
-    elif setting.from_flag:
-        problems.append(f"{blame(setting.origin, 'init_from', init_from)}: must be resume; name a run: --out_dir=RUN")
+        return None
+    if not names_model(init_from):
+        if setting.from_flag:
+            says = "must be resume, gpt2, gpt2-medium, gpt2-large, gpt2-xl, the folder of a model, or OWNER/NAME on the Hub"
+            problems.append(f"{blame(setting.origin, 'init_from', init_from)}: {says}")
+        return None
+    if (run := chosen.get("out_dir")) is not None and run.from_flag:
+        problems.append(f"{setting.origin} and {run.origin}: two models to write with; leave one out")
+    return init_from

@@ -8,6 +8,10 @@ from typing import TextIO
 
 from rich.console import Console
 
+from gptmill.cli.sampling.batches import Batch
+from gptmill.cli.sampling.prompts import Prompt
+from gptmill.data.tokenizers import Tokenizer
+from gptmill.data.tokenizers.stream import StreamDecoder
 from gptmill.track.console import printable
 
 DIM, PLAIN = "\x1b[2m", "\x1b[22m"
@@ -58,3 +62,28 @@ class Writer:
     def _send(self, text: str) -> None:
         self._stream.write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
         self._stream.flush()
+
+
+def show(batch: Batch, prompt: Prompt, tokenizer: Tokenizer, writer: Writer | None) -> list[list[int]]:
+    """Generate one batch: its first sample appears token by token, the others when it is done.
+
+    Returns:
+        the new ids of each sample.
+    """
+    samples: list[list[int]] = [[] for _ in range(batch.n_samples)]
+    decoder = StreamDecoder(tokenizer)
+    if writer is not None:
+        writer.begin(prompt.text)
+    for tokens_B in batch.steps:
+        for ids, token in zip(samples, tokens_B):
+            ids.append(token)
+        if writer is not None:
+            writer.write(decoder.feed(tokens_B[0]))
+    if writer is not None:
+        writer.write(decoder.close())
+        writer.end()
+        for ids in samples[1:]:
+            writer.begin(prompt.text)
+            writer.write(tokenizer.decode(ids))
+            writer.end()
+    return samples

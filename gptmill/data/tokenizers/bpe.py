@@ -27,27 +27,28 @@ class BpeTokenizer(RankedTokenizer):
     """Args: merges: pairs of printable pieces (as in vocab.bpe), in the order they were learned."""
 
     def __init__(self, name: str, merges: Sequence[tuple[str, str]]) -> None:
-        byte_of = {char: byte for byte, char in _printable_bytes().items()}
-        pieces = [bytes([byte]) for byte in _printable_bytes()]
+        byte_of = {char: byte for byte, char in printable_bytes().items()}
+        pieces = [bytes([byte]) for byte in printable_bytes()]
         pieces += [bytes(byte_of[c] for c in left + right) for left, right in merges]
         if len(set(pieces)) != len(pieces):
             raise ValueError(f"{MERGES} learns the same piece twice")
         super().__init__(name, pieces, "gpt2", end_of_text=len(pieces), vocab_size=len(pieces) + 1)
-        self._merges = list(merges)
+        self.merges = list(merges)
 
     def save(self, folder: Path) -> None:
-        encoder, merges = self._files()
+        encoder, merges = self.files()
         (folder / ENCODER).write_bytes(encoder)
         (folder / MERGES).write_bytes(merges)
         digests = {ENCODER: hashlib.sha256(encoder).hexdigest(), MERGES: hashlib.sha256(merges).hexdigest()}
         body = {"kind": "bpe", "name": self.name, "vocab_size": self.vocab_size, "sha256": digests}
         (folder / "tokenizer.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
-    def _files(self) -> tuple[bytes, bytes]:
-        ids = {"".join(pair): 256 + rank for rank, pair in enumerate(self._merges)}
-        ids = {char: rank for rank, char in enumerate(_printable_bytes().values())} | ids
+    def files(self) -> tuple[bytes, bytes]:
+        """encoder.json and vocab.bpe."""
+        ids = {"".join(pair): 256 + rank for rank, pair in enumerate(self.merges)}
+        ids = {char: rank for rank, char in enumerate(printable_bytes().values())} | ids
         encoder = json.dumps(ids | {END_OF_TEXT: self.end_of_text})
-        merges = "".join(f"{left} {right}\n" for left, right in self._merges)
+        merges = "".join(f"{left} {right}\n" for left, right in self.merges)
         return encoder.encode(), f"#version: 0.2\n{merges}".encode()
 
 
@@ -86,11 +87,11 @@ def read_files(name: str, folder: Path) -> BpeTokenizer:
     ids = json.loads(read_plain(folder / ENCODER))
     lines = read_plain(folder / MERGES).decode().split("\n")
     pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-    known = set(_printable_bytes().values())
+    known = set(printable_bytes().values())
     if not all(len(pair) == 2 and pair[0] and pair[1] and known.issuperset(pair[0] + pair[1]) for pair in pairs):
         raise ValueError(f"{MERGES} must have two byte-level pieces a line")
     tokenizer = BpeTokenizer(name, [(pair[0], pair[1]) for pair in pairs])
-    expected = json.loads(tokenizer._files()[0])
+    expected = json.loads(tokenizer.files()[0])
     if ids != expected:
         raise ValueError(f"{ENCODER} and {MERGES} do not belong together, or end-of-text is not the last id")
     return tokenizer
@@ -114,7 +115,7 @@ def _valid(texts: Iterable[str]) -> Iterator[str]:
         yield from pieces_of(valid(text))
 
 
-def _printable_bytes() -> dict[int, str]:
+def printable_bytes() -> dict[int, str]:
     """Byte -> the character that stands for it in GPT-2's files, in the order of its ids."""
     printable = [byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "]
     others = [byte for byte in range(256) if byte not in printable]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer, no_argument
-from gptmill.data.tokenizers.bpe import ENCODER, MERGES, read_files
+from gptmill.data.tokenizers.bpe import ENCODER, MERGES, BpeTokenizer, read_files
 from gptmill.errors import DataError
 from gptmill.plain import read_plain
 
@@ -55,6 +55,11 @@ def from_folder(folder: Path) -> Tokenizer:
     return read_files("gpt2", folder)
 
 
+def is_gpt2(tokenizer: BpeTokenizer) -> bool:
+    """Whether its merges are GPT-2's."""
+    return hashlib.sha256(tokenizer.files()[1]).hexdigest() == SHA256[MERGES]
+
+
 class Gpt2ByName:
     """GPT-2's tokenizer before its files are there: they are looked for when the first text has to be encoded or decoded.
 
@@ -66,16 +71,16 @@ class Gpt2ByName:
     end_of_text: int | None = 50_256
 
     def encode(self, text: str) -> list[int]:
-        return self._files.encode(text)
+        return self.files.encode(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        return self._files.encode_batch(texts)
+        return self.files.encode_batch(texts)
 
     def decode(self, ids: Iterable[int]) -> str:
-        return self._files.decode(ids)
+        return self.files.decode(ids)
 
     def piece(self, token: int) -> bytes:
-        return self._files.piece(token)
+        return self.files.piece(token)
 
     def save(self, folder: Path) -> None:
         """The two files when they are on this machine, else tokenizer.json alone; never waits for a network."""
@@ -86,7 +91,7 @@ class Gpt2ByName:
             (folder / "tokenizer.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
     @cached_property
-    def _files(self) -> Tokenizer:
+    def files(self) -> Tokenizer:
         return fetched()
 
 

@@ -27,8 +27,8 @@ def dataset_not_prepared(run: Situation) -> Advice | None:
 @ADVICE.register("few_tokens_per_parameter")
 def few_tokens_per_parameter(run: Situation) -> Advice | None:
     ratio = run.plan.total_tokens / run.plan.params
-    if run.plan.max_iters == 0 or ratio >= 1:
-        return None
+    if run.plan.max_iters == 0 or ratio >= 1 or run.config.init_from not in ("scratch", "resume"):
+        return None  # a model that has been trained already needs few
     return note(
         "max_iters",
         f"{count(run.plan.total_tokens)} tokens for {count(run.plan.params)} parameters: {ratio:.2g} each",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gptmill.plan.advice.situation import ADVICE, Situation, default, note
+from gptmill.config.rules import GPT2_SIZES
+from gptmill.plan.advice.situation import ADVICE, Situation, default, note, warning
 from gptmill.plan.flops import has_closed_form, members
 from gptmill.plan.shape import FIXED_VOCAB_SIZES, expected_vocab_size, how_to_prepare
 from gptmill.plan.types import Advice
@@ -23,6 +24,19 @@ def vocabulary_assumed(run: Situation) -> Advice | None:
         if expected
         else "no meta.json names the tokenizer; this is GPT-2's",
         f"{how_to_prepare(run.config)}; or vocab_size=N",
+    )
+
+
+@ADVICE.register("tokens_of_another_model")
+def tokens_of_another_model(run: Situation) -> Advice | None:
+    theirs = run.data.tokenizer if run.data else None
+    if run.config.init_from not in GPT2_SIZES or theirs in (None, "gpt2"):
+        return None
+    return warning(
+        "dataset",
+        f"{run.config.dataset} was prepared with {theirs}, and {run.config.init_from} learned GPT-2's tokens",
+        "the same ids mean other words to it, so little of what it knows is of use",
+        "gptmill prepare --tokenizer gpt2",
     )
 
 

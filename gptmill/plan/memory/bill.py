@@ -87,14 +87,16 @@ def memory_of(plan: Plan, trace: Callable[[ModelShape], int] | None = None) -> M
     states, weights, gathered = state_bytes(plan), 4 * plan.params, 0
     if plan.strategy in ("zero1", "fsdp"):
         states = -(-states // plan.world_size)
-    gradients = made + (weights if accumulated else 0)
+    kept_up = weights - 4 * plan.frozen_params  # gradients of what is trained
+    gradients = made + (kept_up if accumulated else 0)
     if plan.strategy == "fsdp":
         gathered = 2 * 4 * gathered_at_once(plan)  # weights, and gradients until they are exchanged
-        gradients = weights = -(-weights // plan.world_size)
+        gradients = kept_up = -(-kept_up // plan.world_size)
+        weights = -(-weights // plan.world_size)
     through = gradients + peak - made + gathered
-    moment = "forward and backward" if through >= weights else "update"
+    moment = "forward and backward" if through >= kept_up else "update"
     if moment == "update":
-        gradients, through, logits = weights, weights, 0
+        gradients, through, logits = kept_up, kept_up, 0
     weights += 4 * tables(plan.shape)
     tensors, kept = weights + states + through, kept_bytes(plan)
     return Memory(

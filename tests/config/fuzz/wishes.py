@@ -48,7 +48,10 @@ folders = texts | st.sampled_from(["~", "~/runs", "~no one/x", "./~"])
 SYNTAX: dict[str, st.SearchStrategy[str]] = {
     "preset": st.lists(st.sampled_from(list(PRESETS)), min_size=1, max_size=3, unique=True).map(",".join),
     "device": st.sampled_from(["auto", "cpu", "cuda", "mps"]) | st.integers(0, 9999).map("cuda:{}".format),
-    "init_from": st.sampled_from(["scratch", "resume"]),
+    "init_from": st.sampled_from(["scratch", "resume", "gpt2", "gpt2-xl", "owner/name"]),
+    "freeze": st.lists(st.sampled_from(["wte", "blocks.0", "blocks.[0-9].*", "norm_f"]), min_size=1, max_size=3).map(
+        ",".join
+    ),
     "tokenizer": st.sampled_from(["char", "byte", "gpt2"]) | st.integers(257, 65536).map("bpe-{}".format),
     "dataset": folder_names | st.builds("{}/{} + b-c".format, folder_names, folder_names) | st.just("null"),
 }

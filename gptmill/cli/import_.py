@@ -1,0 +1,157 @@
+"""``gptmill import``: weights of other programs become a run folder, which every command here takes."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from gptmill.cli import pretrained
+from gptmill.cli.say import say
+from gptmill.cli.weights import is_possible
+from gptmill.config.layers import Setting
+from gptmill.config.resolve import resolve
+from gptmill.config.wording import one_line
+from gptmill.data.tokenizers import Tokenizer, make_tokenizer
+from gptmill.errors import UserError
+from gptmill.plan.hardware import detect_machine
+from gptmill.plan.plan import make_plan
+from gptmill.plan.types import DataFacts
+from gptmill.shapes import ModelShape
+from gptmill.track.describe import describe
+from gptmill.track.run_dir import open_run_dir
+from gptmill.units import count
+
+if TYPE_CHECKING:
+    from gptmill.interop.huggingface import Named
+
+Flag = Annotated[bool, Parameter(negative="")]
+PICKLED = "pytorch_model.bin"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model of another program.
+
+    Args:
+        weights: under our names, read one by one.
+        tokenizer: what was found beside it.
+    """
+
+    shape: ModelShape
+    weights: Named
+    tokenizer: Tokenizer | None = None
+    step: int = 0
+    best_val_loss: float | None = None
+
+
+def import_(
+    path: str,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "--out_dir"])],
+    tokenizer: str | None = None,
+    overwrite: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Make a run folder of a model: for sample, eval, export, and train --init_from.
+
+    Parameters
+    ----------
+    path
+        A folder in Hugging Face's layout (GPT-2, LLaMA, Mistral, Qwen3), a name on the Hub, or nanoGPT's ckpt.pt.
+    out
+        Run folder to write.
+    tokenizer
+        What its ids stand for, where no tokenizer is found beside it: a name such as gpt2, or a folder with one.
+    overwrite
+        Delete the run that is in the folder.
+    json
+        Print one JSON object on stdout.
+    """
+    known = make_tokenizer(tokenizer) if tokenizer else None  # a wrong name shows before anything is read
+    found = _find(path)
+    if not is_possible(found.shape):
+        raise UserError(f"{one_line(path)}: no model could have these sizes: {found.shape}")
+    known = known or found.tokenizer
+    if known is None:
+        say(
+            f"{path}: no tokenizer of a kind that gptmill has; its ids stay numbers unless --tokenizer says what they are"
+        )
+    written = write_run(found, known, path, out, overwrite)
+    if json:
+        print(json_format.dumps(written))
+    else:
+        say(f"{out}: {count(written['params'])} parameters from {path}, verified; try it: gptmill sample --run {out}")
+
+
+def _find(path: str) -> Found:
+    file = Path(os.path.expanduser(path))
+    if file.is_file():
+        return _nanogpt(file)
+    if (file / PICKLED).is_file() and not any(file.glob("model*.safetensors")):
+        return _pickled(file)
+    source = pretrained.fetch(path)
+    if source.ours:
+        raise UserError(f"{one_line(path)}: gptmill's own already; name it as --run or --init_from")
+    return Found(source.shape, iter(pretrained.weights_of(source, set())), pretrained.tokenizer_of(source))
+
+
+def _nanogpt(file: Path) -> Found:
+    from gptmill.interop import nanogpt
+
+    found = nanogpt.read_pickle(file)
+    shape = nanogpt.shape_of(found, file)
+    step = found.get("iter_num")
+    step = step if type(step) is int and 0 <= step < 10**12 else 0
+    return Found(shape, nanogpt.weights_of(found), None, step, nanogpt.best_loss(found))
+
+
+def _pickled(folder: Path) -> Found:
+    """Hugging Face's older files. An index of several is not read: their own save_pretrained writes safetensors today."""
+    from gptmill.interop.huggingface import gpt2_weights, llama_weights
+    from gptmill.interop.nanogpt import read_pickle
+
+    shape = pretrained.read_shape(folder / pretrained.CONFIG)
+    found = read_pickle(folder / PICKLED)
+    tokenizer = pretrained.tokenizer_of(pretrained.Source(str(folder), shape, folder))
+    gpt2 = shape.position_encoding == "learned_absolute"
+    return Found(shape, gpt2_weights(found) if gpt2 else llama_weights(found, shape.head_dim), tokenizer)
+
+
+def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, overwrite: bool) -> dict[str, Any]:
+    """A run folder with one checkpoint, committed and read back as any; returns what --json prints."""
+    layer = {**pretrained.settings_of(found.shape, path), "init_from": Setting("scratch", f"import {one_line(path)}")}
+    resolved = resolve([{"out_dir": Setting(str(out), "--out")}], layer)
+    plan = make_plan(resolved.config, data=None, machine=detect_machine("cpu"))
+    name = tokenizer.name if tokenizer else None
+    data = DataFacts(plan.dataset, plan.data_path, 0, 0, found.shape.vocab_size, name, None)
+    run_dir = open_run_dir(out, explicit=True, overwrite=overwrite, complete=lambda _: True)
+    try:
+        say(*run_dir.notices)
+        from gptmill.cli.parts import new_state
+        from gptmill.interop.tensors import fill
+        from gptmill.train.checkpoint import save
+        from gptmill.train.facts import run_facts
+        from gptmill.train.members import weights_sha256
+        from gptmill.train.retention import mark_best
+
+        state = new_state(plan)
+        fill(state.model, found.weights, path)
+        state.iter, state.best_val_loss = found.step, found.best_val_loss
+        save_tokenizer = tokenizer.save if tokenizer else None
+        describe(out, resolved.config.model_dump(), resolved.origins, plan, save_tokenizer=save_tokenizer)
+        saved = save(out, state, run_facts(plan, data), best=True)
+        mark_best(out, saved.path)
+        return {
+            "run_dir": str(out),
+            "params": plan.params,
+            "architecture": plan.architecture,
+            "tokenizer": name,
+            "weights_sha256": weights_sha256(state.model),
+        }
+    finally:
+        run_dir.release()
