@@ -142,7 +142,7 @@ def follow(place: Place, modules: list[str] | None) -> int:
 def _compute(plan: Plan, place: Place) -> int:
     from gptmill.cli.auto_batch import try_batch_size
     from gptmill.events import Stopped
-    from gptmill.train.checkpointer import Follower
+    from gptmill.train.follower import Follower
     from gptmill.train.loading import load
     from gptmill.train.loop import run
     from gptmill.train.members import restore_numbers
