@@ -46,9 +46,10 @@ def train_step(
         with engine.sync(last=micro_step == plan.micro_steps - 1):
             with autocast(plan):
                 micro_loss = forward(x_BT, y_BT, keys_B) / (plan.effective_batch_size / (count * plan.world_size))
+            watch.clock.lap("forward")
             (state.scaler.scale(micro_loss) if state.scaler else micro_loss).backward()
         loss += micro_loss.detach()
-        watch.clock.lap("compute")
+        watch.clock.lap("backward")
 
     if state.scaler:
         state.scaler.unscale_(state.optimizer)
@@ -73,5 +74,5 @@ def train_step(
     if updated and not overflowed:
         prune(state)
     state.optimizer.zero_grad(set_to_none=True)
-    watch.clock.lap("optimizer")
+    watch.clock.lap("update")
     return watch.finish(lr, updated, overflowed)
