@@ -99,11 +99,15 @@ def gather_material(plan: Plan, place: Place) -> Material:
 
 def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -> None:
     """In the first process: put the checkpoint that the run goes on from into the state, and tell the others of it."""
+    from gptmill.data.overlap import overlap
     from gptmill.train.checkpoint import resume
     from gptmill.train.members import numbers_of
 
-    checkpoint = None
+    checkpoint, data = None, Path(plan.data_path)
     found.heartbeat.name_run(run_dir.path)
+    if not run_dir.resumed and not (data / "meta.json").exists():  # `prepare`, which writes one, has looked
+        remark = overlap(found.tokens["train"], found.tokens["val"]).notice()
+        say(f"{data}: {remark}" if remark else None)
     if run_dir.resumed or plan.checkpoint_file:
         saved_before = has_saved(run_dir.path)
         checkpoint, notices = resume(run_dir.path, found.state, facts, saved_before, plan.checkpoint_file)
