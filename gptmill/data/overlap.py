@@ -19,8 +19,9 @@ HEAD = 8  # tokens by whose hash most windows of training are told apart ...
 SIEVE = np.uint32(2**20 - 1)  # ... in so many bits of it
 SAMPLED = 4096  # windows of validation at most
 DISTINCT = 8  # different tokens that a window has at least: rules and blank lines are in every text
-MOST = 2**26  # tokens of each split that are looked at, in parts evenly spread: half a second
+MOST = 2**24  # tokens of each split that are looked at, in parts evenly spread: a tenth of a second
 PART = 2**16  # tokens, whose arrays stay in the processor's cache
+FEWEST = 4  # windows in both, below which it may be chance
 WORTH_SAYING = 0.2  # of the windows; of a program's files a sixth may be, for many are copies with a few changes
 # odd, with bits of both kinds all over: multiplicative hashing, Knuth, The Art of Computer Programming 3, 6.4
 MIX, STEP = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B)
@@ -39,16 +40,20 @@ class Overlap:
     found: int
     looked_at: float
 
+    @property
+    def share(self) -> float:
+        """Of validation that is in all of training, as far as the sample tells."""
+        return min(1.0, self.found / (self.windows * self.looked_at)) if self.found >= FEWEST else 0.0
+
     def notice(self) -> str | None:
         """A sentence for a person, where it is worth one."""
-        if self.found <= WORTH_SAYING * self.windows:
+        if self.share <= WORTH_SAYING:
             return None
-        where = (
-            "the training text" if self.looked_at == 1 else f"the {self.looked_at:.0%} of the training text looked at"
-        )
+        part = "" if self.looked_at == 1 else f"the {100 * self.looked_at:.2g}% looked at of "
+        estimate = "" if self.looked_at == 1 else f" (so about {self.share:.0%} of all)"
         return (
-            f"{self.found:,} of {self.windows:,} sampled validation windows ({WINDOW} tokens each) also occur in {where}: "
-            "the validation loss will flatter; take out what is in both, or validate on another text"
+            f"{self.found:,} of {self.windows:,} sampled validation windows of {WINDOW} tokens also occur in {part}the "
+            f"training text{estimate}: the validation loss will flatter; take out what is in both, or choose another text"
         )
 
 
