@@ -71,3 +71,6 @@ class TryAgain(GptmillError):
     """Nothing is wrong but the moment: a lock is held or a device is busy."""
 
     exit_code = 75
+
+
+REFUSALS = {kind.exit_code: kind for kind in (GptmillError, UserError, DataError, CheckpointError, TryAgain)}

@@ -65,6 +65,21 @@ class StepDone(Event):
 
 
 @dataclass(frozen=True)
+class RanksTimed(Event):
+    """What each of several processes took alone in the steps since the last of these, before it waited for the others.
+
+    Args:
+        steps: how many.
+        hosts, p50_ms, p95_ms: of each rank.
+    """
+
+    steps: int
+    hosts: list[str]
+    p50_ms: list[float]
+    p95_ms: list[float]
+
+
+@dataclass(frozen=True)
 class Alarm(Event):
     """Something about the training looks wrong.
 

@@ -23,6 +23,7 @@ from benchmarks.reliability.runs import ROOT, Workshop, preload
 PARTS = (
     "storm",
     "ranks",
+    "world",
     "syscalls",
     "behind",
     "disk",

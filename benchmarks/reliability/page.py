@@ -44,6 +44,16 @@ def sentences(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
             f"{equal(ranks)} runs ended with the weights of the undisturbed run of two, bit for bit, and with each of its "
             f"losses; from the kill to the next step {seconds(ranks)}",
         )
+    if world := found.get("world"):
+        rows = world["strategies"].values()
+        total = {name: sum(row[name] for row in rows) for name in ("kills", "rounds", "order_equal")}
+        furthest, moved = (max(row[f"{name}_difference_most"] for row in rows) for name in ("loss", "weight"))
+        said["world"] = (
+            f"{total['rounds']} runs on {', '.join(map(str, world['worlds'][:-1]))} and {world['worlds'][-1]} processes in turn, "
+            f"under {', '.join(world['strategies'])}, {total['kills']} SIGKILLs in between",
+            f"{total['order_equal']}/{total['rounds']} read the tokens of an undisturbed run of one process, in its order; no "
+            f"loss of {world['steps']} steps differs by more than {furthest:.1e}, no weight at the end by more than {moved:.1e}",
+        )
     if calls := found.get("syscalls"):
         said["syscalls"] = (
             f"SIGKILL at {calls['calls']} system calls in turn, {calls['calls_on_checkpoints']} of them on checkpoints",

@@ -91,11 +91,13 @@ def trial(shop: Workshop) -> dict[str, Any]:
 
 
 class Ranks:
-    """A run of two processes that torchrun looks after."""
+    """A run of several processes that torchrun looks after."""
 
-    def __init__(self, shop: Workshop, name: str, restarts: int) -> None:
-        self.run = Run(shop.folder / name, shop.data, SETTINGS)
-        torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc_per_node=2"]
+    def __init__(
+        self, shop: Workshop, name: str, restarts: int, processes: int = 2, settings: tuple[str, ...] = SETTINGS
+    ) -> None:
+        self.run = Run(shop.folder / name, shop.data, settings)
+        torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", f"--nproc_per_node={processes}"]
         with open(self.run.stdout, "w") as out, open(self.run.stderr, "w") as err:
             self.process = subprocess.Popen(
                 [*torchrun, f"--max-restarts={restarts}", "-m", "gptmill", *self.run.argv],

@@ -11,6 +11,7 @@ from typing import Any
 from gptmill.cli.report import PAGE
 from gptmill.cli.runs import GPT2_VOCABULARIES, vocabulary
 from gptmill.cli.say import say
+from gptmill.track.ranks import SLOWER, slowest
 from gptmill.units import count, duration
 
 WIDTH = 80
@@ -49,6 +50,8 @@ def closing(result: dict[str, Any]) -> str:
         lines.append(f"{count(result['tokens'])} tokens in {duration(result['seconds'])} of training steps, {speed}")
     if result.get("goodput") is not None:
         lines.append(f"{result['goodput']:.0%} of {duration(result['wall_seconds'])} wall time trained{_rest(result)}")
+    if says := slowest(result.get("ranks"), least=SLOWER):
+        lines.append(f"slowest was {says}")
     lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ").replace(NO_BREAK, " ") for line in lines]
     run_dir = Path(result["run_dir"])
     lines.append(f"run folder {run_dir}")

@@ -134,7 +134,7 @@ def _prepare(source: Source, request: Request, tokenizer: str, val_fraction: flo
     fraction = val_fraction if request.val_fraction is None else request.val_fraction
     try:
         with Bar() as bar:
-            return prepare_text(
+            report = prepare_text(
                 source,
                 request.out,
                 request.tokenizer or tokenizer,
@@ -147,6 +147,8 @@ def _prepare(source: Source, request: Request, tokenizer: str, val_fraction: flo
     except KeyboardInterrupt:
         say(f"interrupted: {request.out} is as it was before, nothing half-made is left there")
         raise
+    say(f"{report.path}: {report.remark}" if report.remark else None)
+    return report
 
 
 def _name_of(path: Path) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gptmill.cli.main import complain
 from gptmill.cli.parts import import_parts, new_state
 from gptmill.cli.pretrained import load_into
 from gptmill.cli.say import say
@@ -49,6 +52,24 @@ class Material:
     company: Company | None = None
 
 
+@contextmanager
+def refusals_told(place: Place) -> Iterator[None]:
+    """While the first process settles: when it refuses, the others on other machines hear of it, and leave too.
+
+    Those on this machine end with it, by whatever started them.
+    """
+    try:
+        yield
+    except GptmillError as error:
+        if place.world_size == place.local_world_size:
+            raise
+        complain(*error.problems)  # before anybody is waited for
+        from gptmill.parallel.meeting import refuse
+
+        refuse(place, error.exit_code)
+        sys.exit(error.exit_code)
+
+
 def gather_material(plan: Plan, place: Place) -> Material:
     """Open the data and build the model as it is before the first step."""
     from gptmill.data.batches import Batches, fixed_batches
@@ -79,11 +100,15 @@ def gather_material(plan: Plan, place: Place) -> Material:
 
 def begin(found: Material, run_dir: RunDir, plan: Plan, facts: dict[str, Any]) -> None:
     """In the first process: put the checkpoint that the run goes on from into the state, and tell the others of it."""
+    from gptmill.data.overlap import overlap
     from gptmill.train.checkpoint import resume
     from gptmill.train.members import numbers_of
 
-    checkpoint = None
+    checkpoint, data = None, Path(plan.data_path)
     found.heartbeat.name_run(run_dir.path)
+    if not run_dir.resumed and not (data / "meta.json").exists():  # `prepare`, which writes one, has looked
+        remark = overlap(found.tokens["train"], found.tokens["val"]).notice()
+        say(f"{data}: {remark}" if remark else None)
     if run_dir.resumed or plan.checkpoint_file:
         saved_before = has_saved(run_dir.path)
         checkpoint, notices = resume(run_dir.path, found.state, facts, saved_before, plan.checkpoint_file)
@@ -126,7 +151,7 @@ def follow(place: Place, modules: list[str] | None) -> int:
 def _compute(plan: Plan, place: Place) -> int:
     from gptmill.cli.auto_batch import try_batch_size
     from gptmill.events import Stopped
-    from gptmill.train.checkpointer import Follower
+    from gptmill.train.follower import Follower
     from gptmill.train.loading import load
     from gptmill.train.loop import run
     from gptmill.train.members import restore_numbers

@@ -20,7 +20,7 @@ from gptmill.cli.plan_page import remarks
 from gptmill.cli.preflight import check_fits
 from gptmill.cli.pretrained import ready_start, start_tokenizer
 from gptmill.cli.profiling import Profile, ProfileRecorder, check_steps
-from gptmill.cli.ranks import begin, checkpointer, follow, gather_material
+from gptmill.cli.ranks import begin, checkpointer, follow, gather_material, refusals_told
 from gptmill.cli.reality import PlanAndReality
 from gptmill.cli.report import report_at_end
 from gptmill.cli.resuming import check_resumable, load_run
@@ -68,7 +68,8 @@ def train(
     """
     if (place := find_place()).rank:
         return 0 if explain else follow(place, import_)
-    resolved = load_run(list(argv), parts=import_parts(import_))
+    with refusals_told(place):
+        resolved = load_run(list(argv), parts=import_parts(import_))
     if explain:
         from gptmill.cli.explain import explain as show
 
@@ -86,25 +87,26 @@ def carry_out(
     furnish: Furnish = lambda _: None,
 ) -> int:
     """Settle the plan, find the run folder, train."""
-    check_resumable(resolved)
     config, place = resolved.config, find_place()
-    require_trackers(resolved)
-    machine, data = share_of(usable_machine(resolved), place.local_world_size), ready_data(config)
-    plan = make_plan(
-        config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model,
-        weights=resolved.weights,
-    )  # fmt: skip
-    check_steps(profile, plan)
-    ready_start(plan, resolved)
-    if not force:
-        check_fits(plan, resolved.own.run if resolved.own else config.out_dir)
-    run_dir = open_run_dir(
-        resolved.own.run if resolved.own else config.out_dir,
-        explicit=resolved.own is not None or resolved.origins["out_dir"].startswith("--"),
-        resume=config.init_from == "resume",
-        overwrite=overwrite,
-        complete=partial(is_complete, plan),
-    )
+    with refusals_told(place):
+        check_resumable(resolved)
+        require_trackers(resolved)
+        machine, data = share_of(usable_machine(resolved), place.local_world_size), ready_data(config)
+        plan = make_plan(
+            config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model,
+            weights=resolved.weights,
+        )  # fmt: skip
+        check_steps(profile, plan)
+        ready_start(plan, resolved)
+        if not force:
+            check_fits(plan, resolved.own.run if resolved.own else config.out_dir)
+        run_dir = open_run_dir(
+            resolved.own.run if resolved.own else config.out_dir,
+            explicit=resolved.own is not None or resolved.origins["out_dir"].startswith("--"),
+            resume=config.init_from == "resume",
+            overwrite=overwrite,
+            complete=partial(is_complete, plan),
+        )
     say(*resolved.notices, facts_notice(data), *remarks(plan), *run_dir.notices)
     try:
         with joined(place):

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from gptmill.cli.parts import Import, import_parts
 from gptmill.cli.profiling import Profile
-from gptmill.cli.ranks import follow
+from gptmill.cli.ranks import follow, refusals_told
 from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
 from gptmill.cli.train import Flag, carry_out
@@ -66,7 +66,8 @@ def train_lm(
         return 0 if explain else follow(place, import_)
     words, remarks = without_use(list(argv))
     say(*remarks)
-    resolved = load_run(words, entrance(words), import_parts(import_))
+    with refusals_told(place):
+        resolved = load_run(words, entrance(words), import_parts(import_))
     if explain:
         from gptmill.cli.explain import explain as show
 

@@ -21,6 +21,7 @@ from gptmill.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from gptmill.data.encode import Progress
+    from gptmill.data.overlap import Overlap
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class PrepareReport:
         reused: the folder held this very dataset already.
         skipped: files left out; nulls: rows left out because they hold no text.
         replaced: places that were not UTF-8 and became U+FFFD.
+        val_windows: of 64 validation tokens, sampled; val_windows_in_train: those that are training text too.
+        remark: what a person should know of the tokens, or None.
     """
 
     train_tokens: int
@@ -49,6 +52,9 @@ class PrepareReport:
     skipped: int
     nulls: int
     replaced: int
+    val_windows: int
+    val_windows_in_train: int
+    remark: str | None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,6 +111,7 @@ def prepare(
             meta = _written(source, aside, tokenizer, found, val_fraction, options, progress)
             publish(aside)
     assert meta is not None
+    same = _overlap(out)
     return PrepareReport(
         train_tokens=meta.train.tokens,
         val_tokens=meta.val.tokens,
@@ -121,6 +128,9 @@ def prepare(
         skipped=source.skipped,
         nulls=source.nulls,
         replaced=source.replaced,
+        val_windows=same.windows,
+        val_windows_in_train=same.found,
+        remark=same.notice(),
     )
 
 
@@ -192,6 +202,13 @@ def _is_whole(out: Path) -> bool:
     except DataError:
         return False
     return True
+
+
+def _overlap(out: Path) -> Overlap:
+    from gptmill.data.overlap import overlap
+    from gptmill.data.shards import open_tokens
+
+    return overlap(open_tokens(out / "train.bin"), open_tokens(out / "val.bin"))
 
 
 def _fingerprint(tokenizer: Tokenizer, aside: Path) -> str:

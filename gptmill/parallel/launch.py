@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 from gptmill.errors import TryAgain, UserError
 
+LONGEST = 120  # characters that are quoted of another's message
 HEARTBEAT = "GPTMILL_HEARTBEAT"  # names the folder in which a supervised process tells that it is alive
 
 
@@ -88,15 +90,20 @@ def joined(place: Place) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
-            reason = str(error).strip().split("\n")[0]
             raise TryAgain(
-                f"rank {place.rank}: lost another process of this run, which ended it ({reason}); what that one says "
-                "comes first; the same command with --resume goes on from the newest checkpoint"
+                f"rank {place.rank}: lost another process of this run ({in_short(str(error))}), see what that one says; "
+                "the same command with --resume goes on from the newest checkpoint"
             ) from error
         raise
     finally:
         distributed.destroy_process_group()
         gc.collect()  # DDP's cycles hold the group, whose threads must have ended before the interpreter does
+
+
+def in_short(text: str) -> str:
+    """What gloo or NCCL says, without where that stands in its source, what it advises, and the stack below it."""
+    first = re.sub(r"\[?(/[\w.+-]+)+:\d+\]?[:,]? *", "", text.strip().partition("\n")[0])
+    return first.partition(". ")[0][:LONGEST].strip(" :,.")
 
 
 def tell(place: Place, facts: Any = None) -> Any:

@@ -49,6 +49,8 @@ def fold_events(log: RunLog, events: Iterable[dict[str, Any]]) -> RunLog:
             log.notices.append(f"step {iter}: {says}")
         elif fields["event"] == "interrupted":
             log.notices.append(f"step {iter}: {fields.get('says', '')}: {fields.get('action', '')}")
+        elif fields["event"] == "ranks_timed":
+            log.ranks.add(fields)
         elif fields["event"] == "first_steps":
             log.first_steps = fields
         elif fields["event"] == "run_done":

@@ -13,6 +13,7 @@ from gptmill.report.page import render
 from gptmill.report.runlog import RunLog, damage
 from gptmill.report.settings import settings
 from gptmill.report.verdict import judge
+from gptmill.track.ranks import slowest
 from gptmill.units import count, duration, flops, size
 
 PARTS = {  # of the wall time: in words, and in the colours that the chart of a step uses
@@ -84,6 +85,7 @@ def facts(log: RunLog) -> list[tuple[str, str]]:
         "MFU": f"{mfu:.1%}" if mfu is not None else None,
         "peak memory": f"{peak:.2f} GB" if (peak := peak_gb(log)) is not None else None,
         "sparsity": f"{zeros / of:.1%}" if (zeros := number(log.pruning.get("pruned"))) >= 0 < of else None,
+        "slowest process": slowest(log.ranks.result()),
         "parameters": count(log.plan["params"]) if number(log.plan.get("params")) > 0 else None,
         "stopped": str(log.stopped) if log.stopped else None,
     }

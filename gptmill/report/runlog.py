@@ -15,6 +15,7 @@ from gptmill.report.folding import fold_events
 from gptmill.report.loose import mapping, number
 from gptmill.track.describe import CONFIG
 from gptmill.track.jsonl import METRICS, parse_line
+from gptmill.track.ranks import RankTimes
 from gptmill.track.walltime import WallTime
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class RunLog:
         max_iters: what the last process was asked for; None when nothing was recorded.
         evals: eval_done records by iter, in order; so are alarms and samples, several of which may have one iter.
         tokenizer: what tells it from others; None when the data came without one.
+        ranks: how several processes kept pace.
         wall: where the hours went; ``redone`` seconds of its steps had to be done again.
         lowest: validation loss by iter; of a step that was evaluated again, under other settings, the lowest; without
             those before target_sparsity was met.
@@ -58,6 +60,7 @@ class RunLog:
     update_ratios: Looks = field(default_factory=Looks)
     frozen: list[str] = field(default_factory=list)
     wall: WallTime = field(default_factory=WallTime)
+    ranks: RankTimes = field(default_factory=RankTimes)
     redone: float = 0.0
     processes: int = 0
     mfu: dict[str, Any] = field(default_factory=dict)  # of the last step that has one: device, precision, peak

@@ -16,6 +16,7 @@ from typing import Any
 
 from gptmill.events import Event, StepDone
 from gptmill.track.jsonl import read_events
+from gptmill.track.ranks import RankTimes
 from gptmill.track.records import is_met, record
 from gptmill.track.walltime import WallTime
 
@@ -69,7 +70,7 @@ class Summary:
         self._weights_sha256 = weights_sha256
         self._peak_memory, self._pruning = peak_memory, pruning
         self._result: dict[str, Any] | None = None  # asked for twice, at RunDone and by --json: the answer is one
-        self._fold, self._wall = Fold(), WallTime()
+        self._fold, self._wall, self._ranks = Fold(), WallTime(), RankTimes()
         for fields in read_events(run_dir):
             self._add(fields)
 
@@ -107,12 +108,14 @@ class Summary:
             "time_split": wall.split(),
             "sparsity": pruning["pruned"] / pruning["prunable"] if pruning else None,
             "pruning": pruning,
+            "ranks": self._ranks.result(),
         }
         return self._result
 
     def _add(self, fields: dict[str, Any]) -> None:
         self._fold.add(fields)
         self._wall.add(fields)
+        self._ranks.add(fields)
 
 
 class Fold:

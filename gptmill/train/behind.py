@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from typing import Generic, TypeVar
 
 import torch
@@ -18,23 +19,40 @@ class Behind(Generic[T]):
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="behind")
         self._work: Future[T] | None = None
-        self.waited = 0.0  # seconds, in the last ``finish``
+        self._began, self._patience = 0.0, 0.0
 
-    def start(self, work: Callable[[], T]) -> None:
+    def start(self, work: Callable[[], T], patience: float = float("inf")) -> None:
+        """
+        Args:
+            patience: seconds after which it is overdue.
+        """
         assert self._work is None, "one at a time"
+        self._began, self._patience = time.perf_counter(), patience
         self._work = self._pool.submit(_apart, work)
 
     @property
     def is_done(self) -> bool:
         return self._work is not None and self._work.done()
 
+    @property
+    def seconds(self) -> float:
+        """Since the work was given."""
+        return time.perf_counter() - self._began
+
+    @property
+    def is_overdue(self) -> bool:
+        return self._work is not None and not self._work.done() and self.seconds > self._patience
+
+    def wait(self) -> bool:
+        """Wait until the work is done, or overdue; whether it is done, or there is none."""
+        if self._work is None:
+            return True
+        return bool(wait_for([self._work], max(0.0, self._patience - self.seconds)).done)
+
     def finish(self) -> T | None:
         """Wait for the work and return what came of it, or raise what it raised; None when there is none."""
-        began = time.perf_counter()
         work, self._work = self._work, None
-        found = work.result() if work else None
-        self.waited = time.perf_counter() - began
-        return found
+        return work.result() if work else None
 
     def close(self) -> None:
         self._pool.shutdown()

@@ -1,6 +1,7 @@
 """The recorder that saves: it answers CheckpointDue with CheckpointSaved, or with a Notice when the disk refuses.
 
-A large state is copied and written while training goes on; the answer then comes with a later event.
+A large state is copied and written while training goes on; the answer then comes with a later event. Where the disk takes
+far longer than usual, that is said, and nothing more is saved until it is through.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gptmill import units
 from gptmill.errors import GptmillError
 from gptmill.events import CheckpointDue, CheckpointSaved, Event, Notice, RunDone, RunStarted
 from gptmill.plan.saving import BEHIND
@@ -24,6 +26,10 @@ from gptmill.train.state import TrainState
 
 if TYPE_CHECKING:
     from gptmill.train.shards import Company
+
+TIMES = 10.0  # the longest that writing took so far, after which it is overdue ...
+LEAST = 60.0  # seconds; and no sooner: other users make disks slow for a moment
+SLOW = 100e6  # bytes per second of a disk that is no more than slow, while nothing was written yet
 
 
 class Checkpointer:
@@ -53,6 +59,9 @@ class Checkpointer:
         self.company = company
         self._behind = Behind[list[Event]]()
         self._saved_iter: int | None = None  # the step whose checkpoint is known to be on the disk
+        self._writing = 0  # the step whose checkpoint is being written in the background, or was last
+        self._longest: float | None = None  # seconds that this took so far
+        self._said_overdue = False
 
     def __call__(self, event: Event) -> Iterable[Event]:
         """Return what came of the event.
@@ -66,7 +75,7 @@ class Checkpointer:
             return self._save(event)
         if isinstance(event, RunDone):
             return self._settled() + (self._delete(event.iter) if self.delete else [])
-        return self._settled() if self._behind.is_done else []
+        return self._settled() if self._behind.is_done else self._overdue(event.iter)
 
     def _delete(self, iter: int) -> list[Event]:
         return self._attempt(iter, "not all that was to go is gone", retention.keep_best_and_last)
@@ -99,19 +108,44 @@ class Checkpointer:
 
     def _save(self, due: CheckpointDue) -> list[Event]:
         assert due.iter == self.state.iter, f"asked to save step {due.iter}, but the state is at {self.state.iter}"
+        began = time.perf_counter()
+        if due.reason not in ("stop", "end") and not self._behind.wait():
+            return self._skip(due)
         events = self._settled()
-        if due.iter == self._saved_iter and not due.best:
-            if self.company:
-                self.company.call_off()
+        known = due.iter == self._saved_iter and not due.best
+        if self.company:
+            self.company.begin(not known)
+        if known:
             return events
-        waited, began = self._behind.waited, time.perf_counter()
         taken = capture(self.state)
         if not worth_copying(taken, due.reason):
             return events + self._commit(due, taken)
         taken = copied(taken)
-        waited += time.perf_counter() - began
-        self._behind.start(lambda: self._commit(due, taken, waited))
+        waited = time.perf_counter() - began
+        patience = max(LEAST, TIMES * (self._longest or taken.n_bytes / SLOW))
+        self._writing, self._said_overdue = due.iter, False
+        self._behind.start(lambda: self._commit(due, taken, waited), patience)
         return events
+
+    def _skip(self, due: CheckpointDue) -> list[Event]:
+        """Training goes on without this checkpoint, for the one before it is overdue."""
+        if self.company:
+            self.company.begin(False)
+        says = f"step {due.iter}: not saved: {step_name(self._writing)} is {self._still()}; training goes on"
+        return [*self._overdue(due.iter), Notice(due.iter, says)]
+
+    def _overdue(self, iter: int) -> list[Event]:
+        """Said once of each that is."""
+        if self._said_overdue or not self._behind.is_overdue:
+            return []
+        self._said_overdue = True
+        path = self.run_dir / "checkpoints" / step_name(self._writing)
+        usual = "" if self._longest is None else f", and the longest so far took {units.duration(self._longest)}"
+        says = f"{self._still()}{usual}: the disk is slow or does not answer"
+        return [Notice(iter, f"{path}: {says}; training goes on, and saves nothing more until it is there")]
+
+    def _still(self) -> str:
+        return f"still being written after {units.duration(self._behind.seconds)}"
 
     def _settled(self) -> list[Event]:
         """What came of the checkpoint that is being written, once it is."""
@@ -131,6 +165,8 @@ class Checkpointer:
                 raise
             return [*events, *(Notice(due.iter, f"{problem}; training goes on") for problem in error.problems)]
         self._saved_iter = due.iter
+        if waited is not None:
+            self._longest = max(saved.seconds, self._longest or 0.0)
         events.append(
             CheckpointSaved(
                 due.iter,
@@ -163,29 +199,6 @@ class Checkpointer:
         names = ", ".join(folder.name for folder in removed)
         events.append(Notice(due.iter, f"{self.run_dir}: the disk is full: removed {names} to make room"))
         return commit(self.run_dir, taken, self.facts, best=due.best)
-
-
-class Follower:
-    """The recorder of every other process, where the state is shared out: it writes its share when the first one saves."""
-
-    def __init__(self, state: TrainState, company: Company) -> None:
-        self.state, self.company = state, company
-        self._behind = Behind[None]()
-
-    def __call__(self, event: Event) -> None:
-        if not isinstance(event, CheckpointDue):
-            return
-        self._behind.finish()
-        taken = capture(self.state)
-        if worth_copying(taken, event.reason):
-            taken = copied(taken)
-            self._behind.start(lambda: self.company.follow(taken))
-        else:
-            self.company.follow(taken)
-
-    def close(self) -> None:
-        self._behind.finish()
-        self._behind.close()
 
 
 def worth_copying(taken: Capture, reason: str) -> bool:

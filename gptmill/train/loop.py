@@ -38,7 +38,7 @@ def run(
         take: training windows by global sequence index.
         eval_windows: fixed windows [N, T + 1] of the 'train' and 'val' splits.
     """
-    forward, watch, stop = engine.wrap(state.model, plan), Watch(plan, state), engine.listen(stop)
+    forward, watch, stop = engine.wrap(state.model, plan), Watch(plan, state, engine), engine.listen(stop)
     yield RunStarted(state.iter, plan.max_iters, plan.tokens_per_iter)
     cadence = Cadence(plan, engine, state.iter)
     while True:

@@ -36,6 +36,12 @@ class Company:
     def __init__(self) -> None:
         self._group = distributed.new_group(backend="gloo")
 
+    def begin(self, now: bool = False) -> bool:
+        """Whether a checkpoint that is due is written, as the first process has decided. Asked by the threads that train."""
+        said = [now]
+        distributed.broadcast_object_list(said, src=0, device=torch.device("cpu"))
+        return said[0]
+
     def lead(self, folder: Path, taken: Capture) -> None:
         """In the first process: have all of them write into the folder.
 

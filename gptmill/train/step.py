@@ -47,9 +47,10 @@ def train_step(
             with autocast(plan):
                 parts = forward(x_BT, y_BT, keys_B, plan.penalty)
                 micro_losses = parts.flatten() / (plan.effective_batch_size / (count * plan.world_size))
+            watch.clock.lap("forward")
             (state.scaler.scale(micro_losses[0]) if state.scaler else micro_losses[0]).backward()
         losses += micro_losses.detach()
-        watch.clock.lap("compute")
+        watch.clock.lap("backward")
 
     if state.scaler:
         state.scaler.unscale_(state.optimizer)
@@ -74,5 +75,5 @@ def train_step(
     if updated and not overflowed:
         prune(state)
     state.optimizer.zero_grad(set_to_none=True)
-    watch.clock.lap("optimizer")
+    watch.clock.lap("update")
     return watch.finish(lr, updated, overflowed)

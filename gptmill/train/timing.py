@@ -8,13 +8,19 @@ from typing import Any
 
 import torch
 
-ACTIVITIES = ("data", "compute", "communication", "optimizer")
+ACTIVITIES = {  # of a step, by the laps of which each consists
+    "data": ("data",),
+    "compute": ("forward", "backward"),
+    "communication": ("communication",),
+    "optimizer": ("clip", "update"),
+}
+LAPS = [lap for laps in ACTIVITIES.values() for lap in laps]
 
 
 class Stopwatch:
-    """Adds up the time between laps by activity.
+    """Adds up the time between laps by their names.
 
-    On CUDA a lap is an event in the stream, so an activity's time is how long it kept the device busy or waiting. Events
+    On CUDA a lap is an event in the stream, so its time is how long it kept the device busy or waiting. Events
     are read only once the step's own synchronization has passed them; what the optimizer still does then is told with
     the next step.
     """
@@ -28,21 +34,21 @@ class Stopwatch:
         """Begin a step: the time since the lap before belongs to nobody."""
         self.lap("")
 
-    def lap(self, activity: str) -> None:
-        """The time since the lap before went into this activity."""
-        self._marks.append((activity, self._now()))
+    def lap(self, name: str) -> None:
+        """The time since the lap before went into this."""
+        self._marks.append((name, self._now()))
 
     def synchronized(self) -> None:
         """The step has just waited for the device."""
         self._passed = len(self._marks)
 
     def read(self) -> dict[str, float]:
-        """Seconds by activity since the last reading."""
+        """Seconds by lap since the last reading."""
         known = self._marks[: self._passed] if self._cuda else self._marks
-        seconds = dict.fromkeys(ACTIVITIES, 0.0)
-        for (_, began), (activity, ended) in pairwise(known):
-            if activity:
-                seconds[activity] += began.elapsed_time(ended) / 1e3 if self._cuda else ended - began
+        seconds = dict.fromkeys(LAPS, 0.0)
+        for (_, began), (name, ended) in pairwise(known):
+            if name:
+                seconds[name] += began.elapsed_time(ended) / 1e3 if self._cuda else ended - began
         if known:
             self._marks = self._marks[len(known) - 1 :]
             self._passed = 0
@@ -54,3 +60,7 @@ class Stopwatch:
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
+
+
+def by_activity(laps: dict[str, float]) -> dict[str, float]:
+    return {activity: sum(laps[lap] for lap in parts) for activity, parts in ACTIVITIES.items()}

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from gptmill.errors import Diverged
 from gptmill.events import Alarm, Event, RunStarted, StepDone
+from gptmill.parallel.launch import Place
+from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
 from gptmill.train import layers
 from gptmill.train.agreement import others_disagree
@@ -26,14 +28,20 @@ from gptmill.train.layers import LayerFinding
 from gptmill.train.penalty import loss_parts
 from gptmill.train.snapshot import Snapshot
 from gptmill.train.state import TrainState
-from gptmill.train.timing import Stopwatch
+from gptmill.train.stragglers import Pace, Stragglers
+from gptmill.train.timing import Stopwatch, by_activity
 
 QUIET = 100  # steps without it, after which something is said again
 OVERFLOWS = 8  # in a row: a scaler that starts at 65,536 needs a few to find its place
 
 
 class Watch:
-    def __init__(self, plan: Plan, state: TrainState) -> None:
+    """
+    Args:
+        engine: where there may be other processes, whose pace is compared with that of this one.
+    """
+
+    def __init__(self, plan: Plan, state: TrainState, engine: Single | None = None) -> None:
         self.clock = Stopwatch(plan.device)
         self._plan, self._state = plan, state
         self._batches = BatchChecks(plan)
@@ -43,6 +51,7 @@ class Watch:
         self._said: dict[tuple[str, str | None], int] = {}  # when something was last so
         self._alarms: list[Alarm] = []
         self._overflows = 0
+        self._stragglers = Stragglers(plan, engine or Single(Place()))
         self._snapshot = Snapshot(state) if "rollback" in (plan.on_spike, plan.on_nonfinite) else None
 
     def begin(self) -> None:
@@ -52,6 +61,7 @@ class Watch:
         self._misaligned: list[tuple[int, int, Tensor]] = []
         self._gradients: dict[str, Any] | None = None
         self._before: np.ndarray | None = None
+        self._stragglers.begin()
         self.clock.start()
 
     def batch(self, first: int, tokens_BS: np.ndarray, x_BT: Tensor, y_BT: Tensor) -> None:
@@ -81,7 +91,7 @@ class Watch:
         Args:
             losses: the loss, and with a penalty cross-entropy, penalty and largest probability.
         """
-        self.clock.lap("optimizer")
+        self.clock.lap("clip")
         (self._loss, *self._parts), self._grad_norm = losses.tolist(), grad_norm.item()
         self.clock.synchronized()
         for first, count, misaligned in self._misaligned:
@@ -118,15 +128,17 @@ class Watch:
         state.iter += 1
         state.sequences += plan.effective_batch_size
         state.tokens += plan.tokens_per_iter
+        seconds, laps = time.perf_counter() - self._began, self.clock.read()
+        self._stragglers.finish(laps, seconds)
         return StepDone(
             state.iter,
             loss=self._loss,
             lr=lr,
             grad_norm=self._grad_norm,
             tokens=plan.tokens_per_iter,
-            seconds=time.perf_counter() - self._began,
+            seconds=seconds,
             skipped=overflowed or not updated,
-            times=self.clock.read(),
+            times=by_activity(laps),
             memory=memory_now(plan.device),
             gradients=self._gradients,
             weights=weights,
@@ -144,10 +156,10 @@ class Watch:
 
     @property
     def has_news(self) -> bool:
-        """Whether something is wrong with the batches of this process, of which the others know nothing."""
-        return bool(self._alarms)
+        """Whether this process knows what the others do not: what is wrong with its batches, or what its steps took."""
+        return bool(self._alarms) or self._stragglers.is_due
 
-    def events(self, share: Callable[[list[Alarm]], list[Alarm]] = lambda alarms: alarms) -> Iterator[Event]:
+    def events(self, share: Callable[[list[Any]], list[Any]] = lambda news: news) -> Iterator[Event]:
         """What the last step gave rise to; going back, where that is what follows, happens here.
 
         Args:
@@ -156,7 +168,10 @@ class Watch:
         Raises:
             Diverged: the run must stop; the newest checkpoint is from before the step.
         """
-        alarms, self._alarms = share(self._alarms), []
+        told = share([*self._alarms, *([self._stragglers.mine()] if self._stragglers.is_due else [])])
+        alarms, self._alarms = [news for news in told if isinstance(news, Alarm)], []
+        if paces := [news for news in told if isinstance(news, Pace)]:
+            yield from self._stragglers.compare(self._state.iter, paces)
         yield from alarms
         for alarm in alarms:
             if alarm.action == "stop":

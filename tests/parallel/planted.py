@@ -1,22 +1,29 @@
-"""A script for torchrun: a small run in which one process is given broken batches, and one in which a bit of its weights
-flips, or of its moments. The first process prints the alarms.
+"""A script for torchrun: a small run in which one process is given broken batches, one in which a bit of its weights
+flips, or of its moments, and some in which it is slow. The first process prints the alarms.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from gptmill.cli import parts
 from gptmill.errors import Diverged
-from gptmill.events import Alarm, StepDone
+from gptmill.events import Alarm, RanksTimed, StepDone
 from gptmill.parallel.ddp import Ddp
+from gptmill.parallel.engines import engine_of
 from gptmill.parallel.launch import Place, find_place, joined
 from gptmill.plan.types import Plan
+from gptmill.train import stragglers
 from gptmill.train.loop import run
 from tests.train.small import Corpus, Never, new_state, small_plan
+
+SLEEP = 0.05  # seconds
+SLOWED = ([("ddp", "forward")], [("zero1", "read"), ("fsdp", "read")])  # by rank: strategy, and where it sleeps
 
 
 def main() -> None:
@@ -35,6 +42,8 @@ def main() -> None:
                 print(event.kind, event.sequences)
         for where in ("weights", "moments"):
             flipped(replace(plan, max_iters=40), place, broken, where)
+        for strategy, where in SLOWED[broken]:
+            slowed(replace(plan, max_iters=20, strategy=strategy), place, broken, where)
 
 
 def flipped(plan: Plan, place: Place, broken: int, where: str) -> None:
@@ -55,4 +64,26 @@ def flipped(plan: Plan, place: Place, broken: int, where: str) -> None:
             print("stopped")
 
 
-main()
+def slowed(plan: Plan, place: Place, slow: int, where: str) -> None:
+    """Let one process take longer in every step, by so much that a busy machine does not hide it."""
+    stragglers.EVERY, engine = 0.1, engine_of(plan, place)
+    state, corpus, asleep = parts.new_state(plan, engine), Corpus(plan), SLEEP * (place.rank == slow)
+    windows = {split: corpus.windows_NS[:6].copy() for split in ("train", "val")}
+
+    def take(first: int, count: int) -> np.ndarray:
+        time.sleep(asleep if where == "read" else 0)
+        return corpus.take(first, count)
+
+    if where == "forward":
+        state.model.register_forward_pre_hook(lambda module, given: time.sleep(asleep))
+    for event in run(plan, state, engine, take=take, eval_windows=windows, stop=Never()):
+        if place.rank == 0 and isinstance(event, RanksTimed):
+            print(
+                "times", plan.strategy, where, *(round(ms) for ms in event.p50_ms), *(round(ms) for ms in event.p95_ms)
+            )
+        if place.rank == 0 and isinstance(event, Alarm) and event.kind == "slow_rank":
+            print("slow", plan.strategy, where, event.says)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from gptmill.cli.parts import new_state
 from gptmill.events import StepDone
 from gptmill.parallel.engines import engine_of
 from gptmill.parallel.launch import Place, find_place, joined
+from gptmill.parallel.single import Single
 from gptmill.plan.batch import settle_batch
 from gptmill.plan.types import Plan
 from gptmill.train.capture import Capture, capture
@@ -23,6 +24,7 @@ from gptmill.train.loading import load
 from gptmill.train.loop import run
 from gptmill.train.shards import Company
 from gptmill.train.sharing import here
+from gptmill.train.state import TrainState
 from tests.train.small import SMALL, Config, Corpus, Never, small_plan
 
 STEPS = 20
@@ -82,6 +84,14 @@ def trained(plan: Plan, place: Place, folder: Path) -> dict[str, Any]:
         "bytes": held(taken),
         "same": mine.keys() == read.keys() and all(torch.equal(here(mine[n]), here(read[n])) for n in mine),
     }
+
+
+def gone_on(plan: Plan, state: TrainState) -> list[float]:
+    """Losses of the next steps, in one process."""
+    corpus, longer = Corpus(plan), replace(plan, max_iters=STEPS + 5, lr_decay_iters=STEPS + 5)
+    windows = {"train": corpus.windows_NS[:6].copy(), "val": corpus.windows_NS[50:57].copy()}
+    told = run(longer, state, Single(Place()), take=corpus.take, eval_windows=windows, stop=Never())
+    return [event.loss for event in told if isinstance(event, StepDone)]
 
 
 def main() -> None:

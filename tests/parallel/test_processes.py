@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
+from gptmill.train.stragglers import LOOKS
 from tests.cli.run import ROOT, SMALL, Done, gptmill, prepare_tiny
+from tests.parallel.planted import SLEEP, SLOWED
 
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc_per_node=2"]
 # two micro-batches a step, each process takes one of them; dropout, which must not notice
@@ -149,6 +151,12 @@ def test_a_bad_batch_of_any_process_is_reported_by_the_first(tmp_path: Path, bro
         (told,) = [line for line in lines if line.startswith(where)]
         assert re.match(rf"{where} weights_differ 10 the weights of ranks 0, 1 are not the same", told), told
     assert lines.count("stopped") == 2
+    for kind in (" ".join(each) for each in SLOWED[broken]):
+        times = [[int(ms) for ms in line.split()[3:]] for line in lines if line.startswith(f"times {kind}")]
+        assert len(times) >= LOOKS and all(p50 <= p95 for each in times for p50, p95 in zip(each[:2], each[2:]))
+        assert all(each[broken] >= 1e3 * SLEEP > each[1 - broken] for each in times), times
+        (told,) = [line for line in lines if line.startswith(f"slow {kind}")]
+        assert re.match(rf"slow {kind} rank {broken} on \S+ is slow: .* take it \d+\.\d ms a step, where", told), told
 
 
 def ours(err: str) -> str:

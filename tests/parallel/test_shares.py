@@ -65,6 +65,9 @@ def test_every_strategy_makes_the_run_of_one_process(
     for name, weight in capture(other).weights.items():
         assert weight.numpy() == pytest.approx(capture(mine).weights[name].numpy(), abs=1e-5), name
     assert other.iter == 20 and capture(other).moments.keys() == capture(mine).moments.keys()
+    # and one process goes on from what two of them saved as if it had been alone all the time
+    gone_on = shares.gone_on(plan, other)
+    assert len(gone_on) == 5 and gone_on == pytest.approx(shares.gone_on(plan, mine), abs=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", shares.RULES)

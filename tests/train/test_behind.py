@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -69,6 +70,51 @@ def test_the_last_checkpoint_waits_for_the_one_before_and_is_on_the_disk_when_it
     told = [event for event in saver(CheckpointDue(2, "end")) if isinstance(event, CheckpointSaved)]
     assert [event.iter for event in told] == [1, 2]
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step_00000001", "step_00000002"]
+
+
+def test_a_disk_that_does_not_answer_is_said_once_and_nothing_is_queued_onto_it(
+    tmp_path: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpointer, "LEAST", 0.2)
+    state = take_steps(toy_state(), 1)
+    saver = Checkpointer(tmp_path, state, FACTS, keep=3)
+    assert saver(CheckpointDue(1, "time")) == [] == list(saver(Notice(1, "it is not late yet")))
+    (late,) = heard(saver, 1)
+    path = re.escape(str(tmp_path / "checkpoints" / "step_00000001"))
+    assert isinstance(late, Notice) and re.match(rf"{path}: still being written after \d+ ms: .*goes on", late.says)
+    assert list(saver(Notice(1, "said once"))) == []
+    for step in (2, 3):
+        take_steps(state, 1)
+        (skipped,) = saver(CheckpointDue(step, "eval", best=True))
+        assert isinstance(skipped, Notice) and skipped.says.startswith(
+            f"step {step}: not saved: step_00000001 is still"
+        )
+    gate.set()
+    assert [event.iter for event in heard(saver, 3) if isinstance(event, CheckpointSaved)] == [1]
+    take_steps(state, 1)
+    saver(CheckpointDue(4, "time"))
+    assert [type(event) for event in heard(saver, 4)] == [CheckpointSaved]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step_00000001", "step_00000004"]
+
+
+def test_a_checkpoint_waits_for_one_before_it_that_is_not_late_and_the_last_one_for_any(
+    tmp_path: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = take_steps(toy_state(), 1)
+    saver = Checkpointer(tmp_path, state, FACTS, keep=3)
+    saver(CheckpointDue(1, "time"))
+    take_steps(state, 1)
+    threading.Timer(0.2, gate.set).start()
+    assert [event.iter for event in saver(CheckpointDue(2, "time"))] == [1]
+    assert [event.iter for event in heard(saver, 2)] == [2]
+    gate.clear()
+    monkeypatch.setattr(checkpointer, "LEAST", 0.0)
+    monkeypatch.setattr(checkpointer, "TIMES", 0.0)
+    take_steps(state, 1)
+    saver(CheckpointDue(3, "time"))
+    take_steps(state, 1)
+    threading.Timer(0.2, gate.set).start()
+    assert [event.iter for event in saver(CheckpointDue(4, "end")) if isinstance(event, CheckpointSaved)] == [3, 4]
 
 
 def test_a_refusal_of_the_disk_is_told_later_and_only_the_last_checkpoint_is_an_error(

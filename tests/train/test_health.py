@@ -16,7 +16,7 @@ from gptmill.train.device import give_back_memory, memory_now
 from gptmill.train.health import WeightSample, gradient_health
 from gptmill.train.layers import not_finite
 from gptmill.train.step import train_step
-from gptmill.train.timing import Stopwatch
+from gptmill.train.timing import Stopwatch, by_activity
 from gptmill.train.watch import Watch
 from tests.train.small import Corpus, events, new_state, small_plan
 
@@ -148,20 +148,24 @@ def test_on_cuda_only_events_behind_the_steps_own_synchronization_are_read(monke
         FakeEvent.now += milliseconds
         watch.lap(activity)
 
-    for expected_optimizer in (1.0, 1.0 + 4.0):  # the first step's optimizer is told with the second step
+    for expected_update in (0.0, 4.0):  # the first step's update is told with the second step
         watch.start()
         lap(3, "data")
-        lap(20, "compute")
+        lap(7, "forward")
+        lap(13, "backward")
         lap(2, "data")
-        lap(20, "compute")
+        lap(7, "forward")
+        lap(13, "backward")
         lap(0.5, "communication")
-        lap(1, "optimizer")  # clipping
+        lap(1, "clip")
         FakeEvent.reached = FakeEvent.now
         watch.synchronized()
-        lap(4, "optimizer")
+        lap(4, "update")
         milliseconds = {name: seconds * 1e3 for name, seconds in watch.read().items()}
-        expected = {"data": 5.0, "compute": 40.0, "communication": 0.5, "optimizer": expected_optimizer}
-        assert milliseconds == pytest.approx(expected)
+        expected = {"data": 5.0, "forward": 14.0, "backward": 26.0, "communication": 0.5, "clip": 1.0}
+        assert milliseconds == pytest.approx({**expected, "update": expected_update})
+        told = {"data": 5.0, "compute": 40.0, "communication": 0.5, "optimizer": 1.0 + expected_update}
+        assert by_activity(milliseconds) == pytest.approx(told)
         FakeEvent.now += 100  # recorders, evaluations: no part of any step
 
 
