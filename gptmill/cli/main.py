@@ -35,6 +35,7 @@ COMMANDS = {
     "verify": "Check a run's checkpoints.",
     "doctor": "Check this machine: what works, what is missing, how fast it is.",
     "report": "Write one HTML page about a run.",
+    "sweep": "Carry out a W&B sweep file here: a list of runs, ranked at the end.",
     "compare": "Rank runs: a table, and one HTML page.",
 }
 for name, says in COMMANDS.items():
@@ -42,7 +43,7 @@ for name, says in COMMANDS.items():
     app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
 # Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
-LATER = ("eval", "ablate", "sweep", "matrix", "export", "import")
+LATER = ("eval", "ablate", "matrix", "export", "import")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -22,6 +22,7 @@ def load(
     entrance: dict[str, object] | None = None,
     parts: Parts | None = None,
     find_run: FindRun | None = None,
+    above_files: Layer | None = None,
 ) -> Resolved:
     """Read the configs and flags of a command line.
 
@@ -31,11 +32,13 @@ def load(
         parts: names of imported parts, by the key that chooses among them.
         find_run: with it, ``--resume`` goes on with the values that the run recorded: in place of the entrance's, below
             presets, files and flags.
+        above_files: settings that outrank the files and not the flags: those of one run of a sweep.
 
     Raises:
         ConfigError: everything wrong in the files, the flags and their combination, one line each.
     """
     readings, base = _read(argv, entrance)
+    readings.insert(-1, Reading(above_files or {}))
     problems = [problem for reading in readings for problem in reading.problems]
     notices = tuple(notice for reading in readings for notice in reading.notices)
     own = _own_config(readings, base, parts or {}, find_run)
