@@ -87,8 +87,8 @@ def keep_runs(study: Path, kind: str, runs: Sequence[Run]) -> None:
     """
     before = {run.id: run for run in recorded(study, kind)}
     for run in runs:
-        old, now = before.get(run.id, run).words, run.words
-        if old != now:
+        if before.get(run.id, run) != run:
+            old, now = before[run.id].words, run.words
             gone = shlex.join(word for word in old if word not in now) or "nothing"
             new = shlex.join(word for word in now if word not in old) or "nothing"
             raise UserError(

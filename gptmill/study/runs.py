@@ -28,6 +28,7 @@ from gptmill.supervise.heartbeat import read_beat, supervisor_file
 from gptmill.track.describe import is_run
 
 LOOK = 0.1  # seconds between two looks at the processes
+TRAIN = (sys.executable, "-m", "gptmill", "train")
 BUSY = 5.0  # seconds until a run that another process has is looked at again
 DONE = ("finished", "stopped")
 
@@ -108,9 +109,10 @@ class Runner:
         watch: Callable[[Standing], dict[str, str]] = lambda _: {},
         stop_on_failure: bool = False,
         look: float = LOOK,
+        program: Sequence[str] = TRAIN,
     ) -> None:
         self.study, self.environment, self.stop, self.watch = study, environment, stop, watch
-        self.words = words
+        self.words, self.program = words, program
         self.stop_on_failure, self.look = stop_on_failure, look
         self.standing = Standing()
         self._free = list(range(places))
@@ -170,7 +172,7 @@ class Runner:
             words.append(str(self.study / f"{run.id}.yaml"))
         with open(run_dir / OUTPUT, "ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gptmill", "train", *words],
+                [*self.program, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

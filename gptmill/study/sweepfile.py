@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gptmill.config.coerce import as_bool
 from gptmill.config.wording import config_error, nearest, one_line, show
 from gptmill.config.yamltree import Node, read_tree
+from gptmill.errors import UserError
 from gptmill.study.parameters import DISTRIBUTIONS, OF_LOGS, Parameter
 
 METHODS = ("grid", "random", "bayes")
@@ -76,7 +77,10 @@ def read_sweep(text: str, path: str, metrics: Iterable[str]) -> Sweep:
     Raises:
         ConfigError: everything wrong with the file, but for the keys and values that it sweeps.
     """
-    return _Reader(path).sweep(read_tree(text, path), list(metrics))
+    tree = read_tree(text, path) if path.endswith((".yaml", ".yml")) else None
+    if tree is None or not isinstance(tree.value, dict) or not tree.value.keys() & {"method", "parameters"}:
+        raise UserError(f"{path}: is not a sweep; a sweep is a YAML file with method: and parameters:")
+    return _Reader(path).sweep(tree, list(metrics))
 
 
 class _Reader:
@@ -206,7 +210,8 @@ class _Reader:
         name, origin = name.replace("-", "_"), f"{self.path}:{node.line}"
         given = [word for word in ("value", "values", "min", "mu", "distribution") if word in entries]
         if "value" in entries:
-            return [Parameter(name, origin, self.scalars(entries["value"], [entries["value"]]))]
+            value = self.scalars(entries["value"], [entries["value"]])
+            return [Parameter(name, origin, value)] if value else []
         if "values" in entries:
             listed = entries["values"].value
             values = self.scalars(entries["values"], listed if isinstance(listed, list) else [])
