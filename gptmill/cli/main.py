@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": "Check this machine: what works, what is missing, how fast it is.",
     "report": "Write one HTML page about a run.",
     "sweep": "Carry out a W&B sweep file here: a list of runs, ranked at the end.",
+    "matrix": "Train every combination of optimizers, pruning methods and sparsities.",
     "compare": "Rank runs: a table, and one HTML page.",
 }
 for name, says in COMMANDS.items():
@@ -43,7 +44,7 @@ for name, says in COMMANDS.items():
     app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
 # Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
-LATER = ("eval", "ablate", "matrix", "export", "import")
+LATER = ("eval", "ablate", "export", "import")
 
 
 def main(argv: list[str] | None = None) -> None:
