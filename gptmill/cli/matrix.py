@@ -94,12 +94,12 @@ def matrix(
     parts = import_parts(import_)
     known = next((name for name in (continue_dir, rerun_dir, summary) if name), None)
     if known:
-        study, origins, text = existing(known, output_dir), {}, None
+        study, origins, text, jobs = existing(known, output_dir), {}, None, None
         runs = recorded(study, KIND)
         if not runs:
             raise UserError(f"{study}: no results of a matrix; name a folder that gptmill matrix made")
     else:
-        runs, origins, text = asked_for(argv, optimizers, pruning, sparsities, override_epochs)
+        runs, origins, text, jobs = asked_for(argv, optimizers, pruning, sparsities, override_epochs)
         study = out_dir or unfinished(output_dir, text, runs) or Path(f"{output_dir}_{datetime.now():%Y%m%d_%H%M%S}")
     chosen = filtered(runs, filter_optimizer)
     if summary:
@@ -119,7 +119,7 @@ def matrix(
         chosen,
         n_runs=len(chosen),
         resolved=resolved,
-        parallel=parallel,
+        parallel=parallel or jobs,
         import_=import_,
         stop_on_failure=stop_on_failure,
     )
@@ -129,11 +129,11 @@ def matrix(
 
 def asked_for(
     argv: Sequence[str], optimizers: str | None, pruning: str | None, sparsities: str | None, epochs: int | None
-) -> tuple[list[Run], dict[str, str], str]:
+) -> tuple[list[Run], dict[str, str], str, int | None]:
     """The runs that a config and flags ask for.
 
     Returns:
-        runs, where each setting of the config was written, and the config's text.
+        runs, where each setting of the config was written, the config's text, and how many runs at a time it asks for.
 
     Raises:
         ConfigError: what is wrong with the config, or an axis without values.
@@ -165,7 +165,8 @@ def asked_for(
     runs = [cell.run([*configs, *flags], settings) for cell in cells(axes)]
     if not runs:
         raise UserError(f"{found.shown}: no combination means anything: state pruning goes with adamwprune only")
-    return runs, origins, text
+    jobs = str(symbols.get("PARALLEL_JOBS", "1"))
+    return runs, origins, text, int(jobs) if jobs.isdecimal() and int(jobs) > 1 else None
 
 
 def _instead(optimizers: str | None, pruning: str | None, sparsities: str | None) -> dict[str, tuple[object, ...]]:

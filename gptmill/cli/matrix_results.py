@@ -28,7 +28,8 @@ def write_results(study: Path, results: Sequence[Result]) -> list[dict[str, Any]
         log = read_run(each.folder)
         if each.state != "new":
             found.append(outcome(each, log))
-            replace(each.folder / METRICS, _json(found[-1]), sync=False)
+            if log.config:  # else the folder must stay as it is, for a run to begin in it
+                replace(each.folder / METRICS, _json(found[-1]), sync=False)
         if each.state == "finished":
             logs.append(log)
     replace(study / RESULTS, _json(found))

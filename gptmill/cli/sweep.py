@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +15,14 @@ from gptmill.cli.parts import Import, import_parts
 from gptmill.cli.say import say
 from gptmill.cli.studying import carry_out, check, foresee, foreseen_table, hold, prepare, split
 from gptmill.config.files import find_config, text_of
-from gptmill.config.resolve import Resolved
+from gptmill.config.layers import Parts
 from gptmill.config.translate import key_of
 from gptmill.errors import UserError
 from gptmill.report.tables import NONE, Table, known
-from gptmill.study.choose import all_combinations, drawn, named_runs, numbered
+from gptmill.study.bayes import require_optuna
+from gptmill.study.choose import all_combinations, corners, drawn, named_runs, numbered
 from gptmill.study.record import Result, Run, keep_runs
+from gptmill.study.search import Stopper, suggested, until_reached
 from gptmill.study.sweepfile import Sweep, read_sweep
 from gptmill.units import duration
 
@@ -87,43 +89,68 @@ def sweep(
     flags += [f"--{key}={value}" for key, value in names.items() if value and not _given(key, flags)]
     base = (*configs[1:], *asked.fixed, *flags)
     parts = import_parts(import_)
-    runs = listed_runs(asked, base, count)
-    origins = {each.name: each.origin for each in asked.parameters}
+    n_runs = most(asked, count)
+    runs = listed_runs(asked, base, n_runs)
     _require_free(asked, flags)
-    resolved = check(runs, parts, origins)
+    _require_loss(asked)
+    resolved = check(runs, parts, origins_of(asked))
     if dry_run or init_only:
+        if asked.method == "bayes":  # what it will come to is not known: the middle of everything, so many times
+            runs = [Run(numbered(n), base, runs[0].settings) for n in range(1, (n_runs or 0) + 1)]
+            resolved = resolved[:1] * len(runs)
         print_tables([foreseen_table(foresee(runs, resolved))])
         return 0
     prepare(resolved)
     study = out_dir or Path(f"out-{Path(found.shown).stem}")
     hold(study)
-    keep_runs(study, KIND, runs)
+
+    def metric(result: Result) -> float | None:
+        return metric_of(asked, result)
+
+    coming: Iterable[Run] = runs
+    if asked.method == "bayes":
+        coming = suggested(asked, study, KIND, base, n_runs or 0, metric, SEED)
+    else:
+        keep_runs(study, KIND, runs)
     results, code = carry_out(
         study,
-        runs,
-        n_runs=len(runs),
+        until_reached(asked, study, coming, metric),
+        n_runs=n_runs or len(runs),
         resolved=resolved,
         parallel=parallel,
         import_=import_,
         stop_on_failure=stop_on_failure,
-        headline=lambda result: f"{asked.metric} {known(metric_of(asked, result), '{:.4f}')}",
+        headline=lambda result: f"{asked.metric} {known(metric(result), '{:.4f}')}",
+        watch=Stopper(asked.bands, study) if asked.bands else lambda _: {},
     )
-    conclude(asked, study, results, {run.id: each for run, each in zip(runs, resolved)}, json=json)
+    conclude(asked, study, results, parts, json=json)
     return code
 
 
-def listed_runs(asked: Sweep, base: tuple[str, ...], count: int | None) -> list[Run]:
-    """The runs of a grid or of a random search.
+def most(asked: Sweep, count: int | None) -> int | None:
+    """How many runs at most; None: all of a grid.
 
     Raises:
         UserError: nothing says how many to draw.
     """
-    most = min((n for n in (count, asked.run_cap) if n is not None), default=None)
-    if asked.method == "grid":
-        return named_runs(asked, base, all_combinations(asked))[:most]
-    if most is None:
+    found = min((n for n in (count, asked.run_cap) if n is not None), default=None)
+    if found is None and asked.method != "grid":
         raise UserError(f"{asked.path}: method: {asked.method} has no end; add --count=N, or run_cap: N to the file")
-    return [Run(numbered(n), base, settings) for n, settings in enumerate(drawn(asked, most, SEED), 1)]
+    return found
+
+
+def listed_runs(asked: Sweep, base: tuple[str, ...], n_runs: int | None) -> list[Run]:
+    """The runs of a grid or of a random search; of a search that learns, the corners of what it may suggest."""
+    if asked.method == "grid":
+        return named_runs(asked, base, all_combinations(asked))[:n_runs]
+    if asked.method == "bayes":
+        require_optuna()
+        return [Run(numbered(n), base, settings) for n, settings in enumerate(corners(asked), 1)]
+    return [Run(numbered(n), base, settings) for n, settings in enumerate(drawn(asked, n_runs or 0, SEED), 1)]
+
+
+def origins_of(asked: Sweep) -> dict[str, str]:
+    return {each.name: each.origin for each in asked.parameters}
 
 
 def metric_of(asked: Sweep, result: Result) -> float | None:
@@ -142,13 +169,11 @@ def ranked(asked: Sweep, results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=rank)
 
 
-def conclude(
-    asked: Sweep, study: Path, results: Sequence[Result], known_as: Mapping[str, Resolved], *, json: bool
-) -> None:
+def conclude(asked: Sweep, study: Path, results: Sequence[Result], parts: Parts, *, json: bool) -> None:
     """Tell what came out: the runs by their metric, the best as a command line, and a page."""
     order = ranked(asked, results)
     best = next((each for each in order if metric_of(asked, each) is not None), None)
-    command = command_of(asked, best.run, known_as[best.run.id]) if best else None
+    command = command_of(asked, best.run, parts) if best else None
     page = _page(study, [each.folder for each in results if each.state in ("finished", "stopped")])
     if json:
         print(json_format.dumps(as_json(asked, study, order, command), allow_nan=False))
@@ -160,8 +185,9 @@ def conclude(
     say(f"study folder {study}", page)
 
 
-def command_of(asked: Sweep, run: Run, resolved: Resolved) -> str:
+def command_of(asked: Sweep, run: Run, parts: Parts) -> str:
     """What trains this run by itself, without the file's settings that a flag outranks."""
+    (resolved,) = check([run], parts, origins_of(asked))
     decided = [
         f"--{each.name}={run.settings[each.name]}"
         for each in asked.parameters
@@ -218,6 +244,15 @@ def _page(study: Path, folders: Sequence[Path]) -> str | None:
 
 def _given(key: str, flags: Sequence[str]) -> bool:
     return any(flag.partition("=")[0] == f"--{key}" for flag in flags)
+
+
+def _require_loss(asked: Sweep) -> None:
+    """
+    Raises:
+        UserError: runs are to be stopped early by something that is known at their end only.
+    """
+    if asked.bands and METRICS[asked.metric] != "best_val_loss":
+        raise UserError(f"{asked.path}: early_terminate goes by evaluations; write metric: {{name: val/loss}}")
 
 
 def _require_free(asked: Sweep, flags: Sequence[str]) -> None:

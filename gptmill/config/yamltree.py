@@ -42,7 +42,7 @@ def read_tree(text: str, path: str) -> Node:
         next(events)  # of the stream
         first = next(events)
         if not isinstance(first, yaml.DocumentStartEvent):
-            raise UserError(f"{path}: is empty")
+            return Node(None, 1)
         tree = _node(next(events), events, path, 0)
         next(events)  # the end of the document
         if isinstance(more := next(events), yaml.DocumentStartEvent):

@@ -36,6 +36,13 @@ def drawn(sweep: Sweep, n: int, seed: int) -> list[Settings]:
     ]
 
 
+def corners(sweep: Sweep) -> list[Settings]:
+    """Every parameter at both its ends, and each value of a list: what a search may come to, to be checked beforehand."""
+    middle = {each.name: each.at(0.5) for each in sweep.parameters}
+    ends = [(each.name, value) for each in sweep.varied for value in each.values or (each.at(0.0), each.at(1 - 1e-9))]
+    return [middle, *({**middle, name: value} for name, value in ends)]
+
+
 def named_runs(sweep: Sweep, argv: tuple[str, ...], chosen: list[Settings]) -> list[Run]:
     """The runs of a grid by what is different in them."""
     varied = {each.name for each in sweep.varied}

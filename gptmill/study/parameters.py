@@ -102,13 +102,28 @@ class Parameter:
             edges = list(accumulate(weights))
             n = sum(edge <= share * edges[-1] for edge in edges)
             return self.values[min(n, len(self.values) - 1)]
+        return written(self._number_at(share))
+
+    def _number_at(self, share: float) -> float:
         value = DISTRIBUTIONS[self.distribution][0](share, self.numbers)
-        if step := self.numbers.get("q"):
-            value = round(value / step) * step
-        return written(value)
+        step = self.numbers.get("q")
+        return round(value / step) * step if step else value
 
     def draw(self, random: Random) -> str | None:
         return self.at(random.random())
+
+    def share_of(self, value: float) -> float:
+        """Where the number lies in a range's probability: the middle of the shares that give it."""
+        slack = 1e-5 * abs(value)  # it was written with six digits
+
+        def first(reached: Callable[[float], bool]) -> float:
+            low, high = 0.0, 1.0
+            for _ in range(50):
+                middle = (low + high) / 2
+                low, high = (low, middle) if reached(self._number_at(middle)) else (middle, high)
+            return high
+
+        return (first(lambda x: x >= value - slack) + first(lambda x: x > value + slack)) / 2
 
     def grid(self) -> tuple[str | None, ...] | None:
         """Every value there is; None when there is no end of them."""

@@ -97,7 +97,7 @@ class _Reader:
         parameters = self.parameters(found["parameters"]) if "parameters" in found else []
         if "parameters" not in found:
             self.problems.append(f"{self.path}: has no parameters; write which keys to sweep")
-        wanted = self.one_of(metric, "name", metrics) if "name" in metric else None
+        wanted = self.one_of(metric, "name", metrics) if "metric" in found else None
         goal = self.one_of(metric, "goal", GOALS) if "goal" in metric else GOALS[0]
         if method == "bayes" and "metric" not in found:
             self.problems.append(f"{self.path}: method: bayes needs a metric; write metric: {{name: {metrics[0]}}}")
@@ -208,11 +208,12 @@ class _Reader:
 
     def parameter(self, name: str, node: Node, entries: dict[str, Node]) -> list[Parameter]:
         name, origin = name.replace("-", "_"), f"{self.path}:{node.line}"
-        given = [word for word in ("value", "values", "min", "mu", "distribution") if word in entries]
         if "value" in entries:
+            self.only(entries, "value", "value", "distribution")
             value = self.scalars(entries["value"], [entries["value"]])
             return [Parameter(name, origin, value)] if value else []
         if "values" in entries:
+            self.only(entries, "values", "values", "probabilities", "distribution")
             listed = entries["values"].value
             values = self.scalars(entries["values"], listed if isinstance(listed, list) else [])
             weights = tuple(self.number(each, "probabilities") for each in self.listed(entries.get("probabilities")))
@@ -220,7 +221,7 @@ class _Reader:
                 self.wrong(entries["probabilities"], "probabilities: must be one for each of values, 0 or more")
                 weights = ()
             return [Parameter(name, origin, values, weights)] if values else []
-        if not given:
+        if not entries.keys() & {"min", "max", "distribution"}:
             self.wrong(node, f"parameter {one_line(name)}: needs value, values, or min and max")
             return []
         return self.range(name, node, entries)
@@ -235,6 +236,7 @@ class _Reader:
                 return []
             kind = named
         wanted = DISTRIBUTIONS[kind][1]
+        self.only(entries, kind, "distribution", *wanted)
         n = {word: value for word, value in wanted.items() if value is not None}
         missing = [word for word in wanted if word not in n and word not in entries]
         if missing:
@@ -249,6 +251,11 @@ class _Reader:
             self.wrong(node, f"parameter {one_line(name)}: q must be above 0, and sigma not below")
         origin = f"{self.path}:{node.line}"
         return [Parameter(name.replace("-", "_"), origin, distribution=kind, numbers=n)]
+
+    def only(self, entries: dict[str, Node], kind: str, *words: str) -> None:
+        for word, node in entries.items():
+            if word not in words:
+                self.wrong(node, f"{word}: has no meaning beside {kind}; leave one of them out")
 
     def scalars(self, node: Node, listed: list[Node]) -> tuple[str | None, ...]:
         if not listed or any(isinstance(each.value, list | dict) for each in listed):
