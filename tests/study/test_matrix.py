@@ -46,7 +46,7 @@ def test_all_six_optimizers_and_all_methods_are_the_39_runs_of_kconfigs_defaults
             expected.add((optimizer, method, 0.0))
         elif prunes_itself == (method == "state"):
             expected.add((optimizer, method, percent))
-    assert found == expected and len(cells(axes)) == len({cell.id for cell in cells(axes)}) == len(expected)
+    assert found == expected and len(cells(axes)) == len({cell.id for cell in cells(axes)}) == len(expected) == 39
 
 
 def written(folder: Path, text: str) -> str:
@@ -93,7 +93,7 @@ def test_a_value_that_is_missing_or_wrong_is_a_line_each_before_anything_starts(
     )
     lines = done.err.splitlines()
     assert done.code == 2 and len(lines) == 2, done.err
-    assert "adamx" in lines[0] and "magnitud" in lines[1]
+    assert all(any(word in line for line in lines) for word in ("adamx", "did you mean 'magnitude'?"))
     assert not list(tmp_path.glob("test_matrix_results_*"))
     for words, says in [
         (["matrix"], "name a config"),

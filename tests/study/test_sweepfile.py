@@ -39,8 +39,10 @@ def parameter(text: str) -> str:
     return GOOD.replace("{min: 0.1, max: 1.0}", text)
 
 
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "sweep.md").read_text()
 FILES = [
     OURS,
+    *(block.partition("```")[0] for block in GUIDE.split("```yaml\n")[1:]),
     GOOD,
     GOOD.replace("random", "bayes"),
     GOOD.replace("random", "gird"),
