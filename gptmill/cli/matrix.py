@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +21,9 @@ from gptmill.config.dotconfig import read_dotconfig
 from gptmill.config.files import find_config, text_of
 from gptmill.config.resolve import Resolved
 from gptmill.config.wording import config_error, nearest
-from gptmill.durable import replace as write
+from gptmill.durable import replace
 from gptmill.errors import UserError
-from gptmill.study.matrix import axes_of, cells
+from gptmill.study.matrix import Axes, axes_of, cells
 from gptmill.study.record import Result, Run, keep_runs, recorded, result
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -32,6 +32,21 @@ PREFIX = "test_matrix_results"
 CONFIG = "config.txt"
 NEWEST = "newest"
 BEFORE = "before_rerun"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    Args:
+        origins: where each setting of the config was written.
+        text: the config's; None when only a folder was named.
+        jobs: how many runs at a time, if the config says.
+    """
+
+    runs: list[Run]
+    origins: dict[str, str] = field(default_factory=dict)
+    text: str | None = None
+    jobs: int | None = None
 
 
 def matrix(
@@ -94,24 +109,24 @@ def matrix(
     parts = import_parts(import_)
     known = next((name for name in (continue_dir, rerun_dir, summary) if name), None)
     if known:
-        study, origins, text, jobs = existing(known, output_dir), {}, None, None
-        runs = recorded(study, KIND)
-        if not runs:
+        study = existing(known, output_dir)
+        asked = Asked(recorded(study, KIND))
+        if not asked.runs:
             raise UserError(f"{study}: no results of a matrix; name a folder that gptmill matrix made")
     else:
-        runs, origins, text, jobs = asked_for(argv, optimizers, pruning, sparsities, override_epochs)
-        study = out_dir or unfinished(output_dir, text, runs) or Path(f"{output_dir}_{datetime.now():%Y%m%d_%H%M%S}")
-    chosen = filtered(runs, filter_optimizer)
+        asked = asked_for(argv, optimizers, pruning, sparsities, override_epochs)
+        study = out_dir or unfinished(output_dir, asked.runs) or Path(f"{output_dir}_{datetime.now():%Y%m%d_%H%M%S}")
+    chosen = filtered(asked.runs, filter_optimizer)
     if summary:
         return conclude(study, [result(study, run) for run in chosen], json=json)
-    resolved = check(chosen, parts, origins)
+    resolved = check(chosen, parts, asked.origins)
     if dry_run:
         return list_runs(study, chosen, resolved)
     prepare(resolved)
     hold(study)
-    if text is not None:
-        keep_runs(study, KIND, runs)
-        write(study / CONFIG, text.encode())
+    if asked.text is not None:
+        keep_runs(study, KIND, asked.runs)
+        replace(study / CONFIG, asked.text.encode())
     if rerun_dir:
         move_aside(study, chosen)
     _, code = carry_out(
@@ -119,21 +134,18 @@ def matrix(
         chosen,
         n_runs=len(chosen),
         resolved=resolved,
-        parallel=parallel or jobs,
+        parallel=parallel or asked.jobs,
         import_=import_,
         stop_on_failure=stop_on_failure,
     )
-    conclude(study, [result(study, run) for run in runs], json=json)
+    conclude(study, [result(study, run) for run in asked.runs], json=json)
     return code
 
 
 def asked_for(
     argv: Sequence[str], optimizers: str | None, pruning: str | None, sparsities: str | None, epochs: int | None
-) -> tuple[list[Run], dict[str, str], str, int | None]:
-    """The runs that a config and flags ask for.
-
-    Returns:
-        runs, where each setting of the config was written, the config's text, and how many runs at a time it asks for.
+) -> Asked:
+    """What a config and flags ask for.
 
     Raises:
         ConfigError: what is wrong with the config, or an axis without values.
@@ -142,7 +154,8 @@ def asked_for(
     if not configs:
         raise UserError("gptmill matrix: name a config, for example gpt2-shakespeare-matrix or .config")
     found = find_config(configs[0])
-    text, symbols = text_of(found), {}
+    text = text_of(found)
+    symbols: dict[str, str | bool] = {}
     settings: dict[str, str | None] = {}
     origins: dict[str, str] = {}
     if found.shown.endswith(".config"):
@@ -154,30 +167,32 @@ def asked_for(
         origins = {name: each.origin for name, each in reading.layer.items()}
         configs = configs[1:]
     axes = axes_of(found.shown, symbols, settings)
-    if given := [values for values in (optimizers, pruning, sparsities) if values]:
-        axes = replace(axes, **_instead(optimizers, pruning, sparsities))
-    if not given and not symbols and len(cells(axes)) == 1:
-        raise UserError(
-            f"{found.shown}: varies nothing; add --optimizers=adamw,... --pruning=none,... --sparsities=50,..."
-        )
+    axes = Axes(
+        axes.models,
+        _words(optimizers) or axes.optimizers,
+        _words(pruning) or axes.methods,
+        _percents(sparsities) or axes.percents,
+    )
+    if not (optimizers or pruning or sparsities or symbols):
+        says = "varies nothing; add --optimizers=adamw,... --pruning=none,... --sparsities=50,..."
+        raise UserError(f"{found.shown}: {says}")
     if epochs is not None:
         flags.append(f"--epochs={epochs}")
     runs = [cell.run([*configs, *flags], settings) for cell in cells(axes)]
     if not runs:
         raise UserError(f"{found.shown}: no combination means anything: state pruning goes with adamwprune only")
     jobs = str(symbols.get("PARALLEL_JOBS", "1"))
-    return runs, origins, text, int(jobs) if jobs.isdecimal() and int(jobs) > 1 else None
+    return Asked(runs, origins, text, int(jobs) if jobs.isdecimal() and int(jobs) > 1 else None)
 
 
-def _instead(optimizers: str | None, pruning: str | None, sparsities: str | None) -> dict[str, tuple[object, ...]]:
+def _percents(text: str | None) -> tuple[float, ...]:
     try:
-        percents = tuple(float(word) for word in (sparsities or "").split(",") if word)
+        percents = tuple(float(word) for word in _words(text))
     except ValueError:
-        raise UserError(f"--sparsities={sparsities}: must be percentages, comma-separated: 50,70") from None
+        raise UserError(f"--sparsities={text}: must be percentages, comma-separated: 50,70") from None
     if any(not 0 < percent < 100 for percent in percents):
-        raise UserError(f"--sparsities={sparsities}: must lie between 0 and 100 percent")
-    lists = {"optimizers": _words(optimizers), "methods": _words(pruning), "percents": percents}
-    return {name: values for name, values in lists.items() if values}
+        raise UserError(f"--sparsities={text}: must lie between 0 and 100 percent")
+    return percents
 
 
 def _words(text: str | None) -> tuple[str, ...]:
@@ -216,7 +231,7 @@ def existing(name: str, prefix: str) -> Path:
     return folders[-1]
 
 
-def unfinished(prefix: str, text: str, runs: list[Run]) -> Path | None:
+def unfinished(prefix: str, runs: list[Run]) -> Path | None:
     """The newest results, when they are of the same config and flags and some are missing: those are to be finished."""
     folders = _folders(prefix)
     if not folders or recorded(folders[-1], KIND) != runs:

@@ -21,8 +21,7 @@ VARIED = ["--optimizers=adamw", "--pruning=none,magnitude", "--sparsities=50"]
 
 
 def ids(name: str) -> list[str]:
-    runs, _, _, _ = asked_for([name], None, None, None, None)
-    return [run.id for run in runs]
+    return [run.id for run in asked_for([name], None, None, None, None).runs]
 
 
 def test_the_documented_matrix_has_the_twelve_runs_that_its_file_enables() -> None:
@@ -60,13 +59,14 @@ def test_models_optimizers_and_sparsities_come_from_the_symbols_people_know(tmp_
         "CONFIG_OPTIMIZER_ENABLED_ADAMW=y\n# CONFIG_OPTIMIZER_ENABLED_SGD is not set\nCONFIG_PRUNING_MODE_MULTIPLE=y\n"
         "CONFIG_TEST_PRUNING_MAGNITUDE=y\nCONFIG_TEST_SPARSITY_95=y\nCONFIG_BATCH_SIZE=7\nCONFIG_PARALLEL_JOBS=3\n"
     )
-    runs, origins, _, jobs = asked_for([written(tmp_path, text), "--seed=4"], None, None, None, 2)
+    asked = asked_for([written(tmp_path, text), "--seed=4"], None, None, None, 2)
+    runs = asked.runs
     assert [run.id for run in runs] == ["gpt2_adamw_magnitude_95", "gpt2-medium_adamw_magnitude_95"]
     assert runs[1].argv == (
         "--seed=4", "--epochs=2", "--model_name=gpt2-medium", "--optimizer=adamw", "--pruning_method=magnitude",
         "--target_sparsity=0.95",
     )  # fmt: skip
-    assert runs[1].settings == {"batch_size": "7"} and origins["batch_size"].endswith(":9") and jobs == 3
+    assert runs[1].settings == {"batch_size": "7"} and asked.origins["batch_size"].endswith(":9") and asked.jobs == 3
 
 
 @pytest.mark.parametrize(
