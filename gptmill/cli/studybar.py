@@ -21,7 +21,8 @@ class StudyBar:
 
     def __init__(self, n_runs: int, headline: Callable[[Result], str]) -> None:
         self._n_runs, self._headline = n_runs, headline
-        self._told = self._noticed = 0
+        self._told = 0
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         from rich.console import Console
@@ -42,14 +43,19 @@ class StudyBar:
     def __call__(self, standing: Standing) -> None:
         left = standing.left(self._n_runs)
         rest = "" if left is None else f"about {duration(left)} left"
-        for says in standing.notices[self._noticed :]:
-            self._print(says)
-        self._noticed = len(standing.notices)
+        for says in standing.notices:
+            self.tell(says)
         for result in standing.ended[self._told :]:
             self._told += 1
             later = f"; {rest}" if rest and self._told < self._n_runs else ""
             self._print(f"{self._told}/{self._n_runs} {result.run.id}: {self._says(result)}{later}")
         self._draw(standing, rest)
+
+    def tell(self, line: str) -> None:
+        """A line that is said once."""
+        if line not in self._said:
+            self._said.add(line)
+            self._print(line)
 
     def _says(self, result: Result) -> str:
         return self._headline(result) if result.state == "finished" else f"{result.state}: {result.says}"

@@ -17,7 +17,7 @@ from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
 from gptmill.config.translate import key_of
 from gptmill.config.wording import config_error
-from gptmill.errors import ConfigError, UserError
+from gptmill.errors import ConfigError, GptmillError, UserError
 from gptmill.parallel.launch import environment_of_run
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.nvidia import gpus as find_gpus
@@ -35,13 +35,13 @@ KEPT = "delete_snapshots_after_training"
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A run by its plan. None: not known, because nobody has published how fast the device is, or what it costs."""
+    """A run by its plan. None: not known, because the data is not there yet, or nobody has published the device's speed."""
 
     run: Run
-    iters: int
-    tokens: int
-    seconds: float | None
-    usd: float | None
+    iters: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    usd: float | None = None
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -109,38 +109,37 @@ def prepare(resolved: Sequence[Resolved]) -> None:
 def foresee(runs: Sequence[Run], resolved: Sequence[Resolved]) -> list[Foreseen]:
     """What each run would be and take, one at a time on this machine."""
     found = []
+    remarks: dict[str, None] = {}
     for run, each in zip(runs, resolved, strict=True):
-        planner, _ = planner_of(each, 1)
-        plan = planner(detect_machine(each.config.device, demanded=False))
+        try:
+            planner, _ = planner_of(each, 1)
+            plan = planner(detect_machine(each.config.device, demanded=False))
+        except GptmillError as error:
+            remarks |= dict.fromkeys(error.problems)
+            found.append(Foreseen(run))
+            continue
         ahead = outlook(plan, trace=trace_held)
         seconds, usd = ahead.time.seconds if ahead.time else None, ahead.cost.usd if ahead.cost else None
         found.append(Foreseen(run, plan.max_iters, plan.max_iters * plan.tokens_per_iter, seconds, usd))
+    say(*remarks)
     return found
 
 
 def foreseen_table(found: Sequence[Foreseen]) -> Table:
     """The runs as a table, with their sum."""
-    rows = [
-        [
-            each.run.id,
-            f"{each.iters:,}",
-            count(each.tokens),
-            duration(each.seconds) if each.seconds is not None else NONE,
-            known(each.usd, "{:,.2f}"),
-        ]
-        for each in found
-    ]
-    seconds, usd = total(each.seconds for each in found), total(each.usd for each in found)
-    rows.append(
-        [
-            "together",
-            f"{sum(each.iters for each in found):,}",
-            count(sum(each.tokens for each in found)),
-            duration(seconds) if seconds is not None else NONE,
-            known(usd, "{:,.2f}"),
-        ]
-    )
+    rows = [[each.run.id, *_amounts(each.iters, each.tokens, each.seconds, each.usd)] for each in found]
+    sums = [total(getattr(each, name) for each in found) for name in ("iters", "tokens", "seconds", "usd")]
+    rows.append(["together", *_amounts(*sums)])
     return Table(f"{len(found)} runs, one after the other", ["run", "steps", "tokens", "time", "USD"], rows, 1)
+
+
+def _amounts(iters: float | None, tokens: float | None, seconds: float | None, usd: float | None) -> list[str]:
+    return [
+        known(iters, "{:,}"),
+        count(tokens) if tokens is not None else NONE,
+        duration(seconds) if seconds is not None else NONE,
+        known(usd, "{:,.2f}"),
+    ]
 
 
 def total(numbers: Iterable[float | None]) -> float | None:
@@ -196,6 +195,8 @@ def carry_out(
     with StopOnSignal() as stop, StudyBar(n_runs, headline) as bar:
 
         def look(standing: Standing) -> dict[str, str]:
+            if stop.signal is not None and standing.going:
+                bar.tell(f"stopping: {len(standing.going)} runs finish their step and save; once more ends at once")
             bar(standing)
             return watch(standing)
 

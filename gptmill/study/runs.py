@@ -231,6 +231,7 @@ class Runner:
         for each in self.standing.going:
             each.process.send_signal(signal.SIGTERM)
         while self.standing.going:
+            self.watch(self.standing)
             time.sleep(self.look)
             self._collect()
 
