@@ -4,7 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: quick train menuconfig savedefconfig list-defconfigs test-matrix install test check wheel-check reliability test-browser health test-data bench clean
-.DEFAULT_GOAL := $(if $(wildcard .config),train,quick)
+.PHONY: test-matrix-dry-run continue estimate test-rerun summary update-graphs parallel parallel-4 parallel-8 parallel-16 sweep
+MANY := ^CONFIG_(OPTIMIZER|PRUNING|MODEL)_MODE_MULTIPLE=y|^CONFIG_TEST_MATRIX_MODE=y
+.DEFAULT_GOAL := $(if $(wildcard .config),$(if $(shell grep -E '$(MANY)' .config),test-matrix,train),quick)
+MATRIX := $(BIN)/gptmill matrix
 
 quick: .venv/installed  ## train configs/quick.py on the embedded corpus, then let it write
 	@$(BIN)/gptmill train quick $(if $(EPOCHS),--epochs=$(EPOCHS))
@@ -26,8 +29,32 @@ savedefconfig: .venv/installed  ## write defconfig: what .config has other than 
 list-defconfigs: .venv/installed  ## the names that make defconfig-NAME knows
 	@$(BIN)/python -m gptmill.cli.kconfig list
 
-test-matrix: .venv/installed  ## optimizers x pruning, as .config says
-	@$(BIN)/gptmill matrix .config
+test-matrix: .venv/installed  ## train every combination that .config asks for; again: the rest of them
+	@$(MATRIX) .config $(if $(EPOCHS),--override_epochs=$(EPOCHS))
+
+test-matrix-dry-run: .venv/installed  ## list those runs, with their time and cost
+	@$(MATRIX) .config --dry_run $(if $(EPOCHS),--override_epochs=$(EPOCHS))
+
+parallel: .venv/installed  ## test-matrix, several at a time: make parallel JOBS=2
+	@$(MATRIX) .config $(if $(JOBS),--parallel=$(JOBS))
+
+parallel-4 parallel-8 parallel-16: .venv/installed  ## test-matrix, so many at a time
+	@$(MATRIX) .config --parallel=$(@:parallel-%=%)
+
+continue: .venv/installed  ## go on with the newest results
+	@$(MATRIX) --continue_dir=newest
+
+estimate: .venv/installed  ## what the rest of the newest results would take
+	@$(MATRIX) --continue_dir=newest --dry_run
+
+test-rerun: .venv/installed  ## train anew what is in a results folder: make test-rerun TARGET=DIR OPTIMIZER=adamw
+	@$(MATRIX) --rerun_dir="$(TARGET)" $(if $(OPTIMIZER),--filter_optimizer=$(OPTIMIZER))
+
+summary update-graphs: .venv/installed  ## write and print the results again: make summary TEST_DIR=DIR
+	@$(MATRIX) --summary=$(or $(TEST_DIR),newest)
+
+sweep: .venv/installed  ## carry out a sweep file: make sweep RANGE_CONFIG=FILE.yaml
+	@$(BIN)/gptmill sweep "$(RANGE_CONFIG)"
 
 install: .venv/installed  ## everything a user needs, in .venv
 
@@ -38,7 +65,7 @@ install: .venv/installed  ## everything a user needs, in .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing gptmill and its libraries into .venv (a minute or two)"
-	@$(PIP) --editable '.[parquet,kconfig,report]'
+	@$(PIP) --editable '.[parquet,kconfig,report,sweep]'
 	@touch $@
 
 .venv/dev: .venv/installed

@@ -42,6 +42,7 @@ SHIMS = {
     "visualize_lr_schedule.py": ["schedule"],
     "compare_architectures.py": ["compare"],
     "test_imports.py": ["doctor"],
+    "run_sweep.py": ["sweep"],
 }
 
 # Tokens of train and validation, where pages count epochs; sizes are all that planning reads.

@@ -17,6 +17,7 @@ from gptmill.track.jsonl import METRICS
 
 if TYPE_CHECKING:
     from gptmill.report.runlog import RunLog
+    from gptmill.report.tables import Table
 
 Flag = Annotated[bool, Parameter(negative="")]
 PAGE = Path("compare.html")
@@ -133,22 +134,28 @@ def show(found: dict[str, Any], *, json: bool, as_markdown: bool) -> None:
     if json:
         print(json_format.dumps(found, allow_nan=False))
         return
-    from gptmill.report.tables import markdown, side_by_side, tables
+    from gptmill.report.tables import markdown, tables
 
     made = tables(found)
     if as_markdown:
         print(markdown(made))
-        return
+    else:
+        print_tables(made)
+
+
+def print_tables(made: list[Table]) -> None:
+    """On stdout, as wide as the terminal."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Grid
     from rich.text import Text
 
+    from gptmill.report.tables import side_by_side
     from gptmill.track.console import printable
 
     console = Console(highlight=False)
     for table in (part for whole in made for part in side_by_side(whole, console.width)):
         console.print(Text(table.title, style="bold"))
-        drawn = Table(box=None, pad_edge=False)
+        drawn = Grid(box=None, pad_edge=False)
         for n, name in enumerate(table.header):
             align: Literal["left", "right"] = "left" if n < table.left else "right"
             drawn.add_column(Text(printable(name)), justify=align, overflow="fold", no_wrap=n == 0 or align == "right")

@@ -14,6 +14,8 @@ from gptmill.config.names import KNOWN
 from gptmill.config.wording import one_line
 from gptmill.errors import GptmillError
 
+MANY = "many runs"
+
 
 def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
     """List the named configs and the presets, each with the first line of its own description.
@@ -39,7 +41,10 @@ def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
     shipped = [found for found in packaged("configs") if Path(found.shown).stem not in here]
     runs = {found: _missing(found) for found in on_disk + shipped}
     _section("Configs: gptmill train NAME", [found for found, missing in runs.items() if not missing])
-    if waiting := {found: missing for found, missing in runs.items() if missing}:
+    if many := [found for found, missing in runs.items() if missing == MANY]:
+        print()
+        _section("Many runs: gptmill sweep NAME, gptmill matrix NAME", many)
+    if waiting := {found: missing for found, missing in runs.items() if missing not in ("", MANY)}:
         print()
         _section("Configs that need what is not in this version", list(waiting), waiting)
     widths = {found: read_found(found, KNOWN).layer.get("n_embd") for found in packaged("config/presets")}
@@ -67,7 +72,7 @@ def _missing(found: Found) -> str:
         if told:
             return told[0].partition(" is not in this version")[0].rpartition(": ")[2]
         if any("gptmill sweep" in problem or "gptmill matrix" in problem for problem in error.problems):
-            return "many runs"
+            return MANY
     return ""
 
 

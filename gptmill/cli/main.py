@@ -38,6 +38,8 @@ COMMANDS = {
     "verify": "Check a run's checkpoints.",
     "doctor": "Check this machine: what works, what is missing, how fast it is.",
     "report": "Write one HTML page about a run.",
+    "sweep": "Carry out a W&B sweep file here: a list of runs, ranked at the end.",
+    "matrix": "Train every combination of optimizers, pruning methods and sparsities.",
     "compare": "Rank runs: a table, and one HTML page.",
 }
 RESERVED = ("import", "eval")  # words of Python's own; the functions have an underscore
@@ -46,7 +48,7 @@ for name, says in COMMANDS.items():
     app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
 # Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
-LATER = ("ablate", "sweep", "matrix")
+LATER = ("ablate",)
 
 
 def main(argv: list[str] | None = None) -> None:

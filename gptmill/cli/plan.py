@@ -92,7 +92,7 @@ def plan(
 
         settings(resolved)
         return
-    planner, remarks = _planner(resolved, gpus)
+    planner, remarks = planner_of(resolved, gpus)
     if gpu == "all":
         from gptmill.cli.plan_tables import device_table
 
@@ -122,7 +122,7 @@ def _machine(resolved: Resolved, gpu: str | None) -> Machine:
     return detect_machine(resolved.config.device, demanded=resolved.origins["device"].startswith("--"))
 
 
-def _planner(resolved: Resolved, gpus: int) -> tuple[Planner, list[str]]:
+def planner_of(resolved: Resolved, gpus: int) -> tuple[Planner, list[str]]:
     """A function from a machine to the plan on it, and what is to be said of the settings and the data."""
     config = resolved.config
     data = prepared_data(config)

@@ -20,9 +20,14 @@ QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?')
 BOOLS = {"y": True, "n": False}
 
 
-def read_dotconfig(text: str, path: str) -> Reading:
-    """The settings of a ``.config``; symbols of a matrix of runs make one problem of the whole file."""
-    reader = _Reader(path)
+def read_dotconfig(text: str, path: str, of_many: dict[str, str | bool] | None = None) -> Reading:
+    """The settings of a ``.config``; symbols that ask for a matrix of runs make one problem of the whole file.
+
+    Args:
+        of_many: takes those symbols and what they vary, by name, for who carries out the matrix; then nothing is wrong
+            with them.
+    """
+    reader = _Reader(path, of_many)
     for number, line in enumerate(text.split("\n"), start=1):
         reader.line(line.strip(), f"{path}:{number}")
     if reader.matrix:
@@ -32,8 +37,8 @@ def read_dotconfig(text: str, path: str) -> Reading:
 
 
 class _Reader:
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, of_many: dict[str, str | bool] | None) -> None:
+        self.path, self.of_many = path, of_many
         self.reading = Reading()
         self.matrix = ""  # what to say of a file that asks for many runs
         self.without_effect: dict[str, list[str]] = {}  # reason -> symbols
@@ -55,7 +60,9 @@ class _Reader:
                 self.symbol(written[1], value, place)
 
     def symbol(self, symbol: str, value: str | bool, place: str) -> None:
-        if symbol in symbols.MATRIX:
+        if self.of_many is not None and (symbol in symbols.MATRIX or symbol in symbols.OF_A_MATRIX):
+            self.of_many[symbol] = value
+        elif symbol in symbols.MATRIX:
             if value is True and not self.matrix:
                 says = "asks for many runs; that is `gptmill matrix`, and `gptmill train` trains one"
                 self.matrix = f"{place}: CONFIG_{symbol}=y: {says}: leave it out and set CONFIG_OPTIMIZER"

@@ -12,6 +12,7 @@ from gptmill.config.layers import Reading
 from gptmill.config.literal import read_python
 from gptmill.config.wording import nearest, one_line
 from gptmill.config.yamlfile import read_yaml
+from gptmill.errors import UserError
 from gptmill.plain import open_plain
 
 SUFFIXES = (".py", ".yaml", ".yml", ".config")
@@ -44,21 +45,23 @@ def read_config(name: str, known: frozenset[str]) -> Reading:
     return read_found(found, known) if isinstance(found, Found) else Reading(problems=[found])
 
 
+def find_config(name: str) -> Found:
+    """The file that a person calls ``name``, as ``read_config`` finds it.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = _find(os.path.expanduser(name))
+    if isinstance(found, Found):
+        return found
+    raise UserError(found)
+
+
 def read_found(found: Found, known: frozenset[str]) -> Reading:
     try:
-        raw = read_bytes(found.source)
-    except OSError as error:
-        return Reading(problems=[f"{found.shown}: cannot be read: {error.strerror or 'not a regular file'}"])
-    if len(raw) > MAX_BYTES:
-        return Reading(problems=[f"{found.shown}: over {MAX_BYTES // 1024} KiB; is this a config file?"])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        return Reading(problems=[f"{found.shown}:{line}: not UTF-8 text; save the file as UTF-8"])
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        return Reading(problems=[f"{found.shown}:{line}: holds a NUL byte; save the file as UTF-8 text"])
+        text = text_of(found)
+    except UserError as error:
+        return Reading(problems=list(error.problems))
     if found.shown.endswith(".py"):
         return read_python(text, found.shown, known)
     if found.shown.endswith(".config"):
@@ -66,6 +69,29 @@ def read_found(found: Found, known: frozenset[str]) -> Reading:
 
         return read_dotconfig(text, found.shown)
     return read_yaml(text, found.shown)
+
+
+def text_of(found: Found) -> str:
+    """What the file says.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
+    try:
+        raw = read_bytes(found.source)
+    except OSError as error:
+        raise UserError(f"{found.shown}: cannot be read: {error.strerror or 'not a regular file'}") from None
+    if len(raw) > MAX_BYTES:
+        raise UserError(f"{found.shown}: over {MAX_BYTES // 1024} KiB; is this a config file?")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise UserError(f"{found.shown}:{line}: not UTF-8 text; save the file as UTF-8") from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UserError(f"{found.shown}:{line}: holds a NUL byte; save the file as UTF-8 text")
+    return text
 
 
 def _find(name: str) -> Found | str:

@@ -26,6 +26,7 @@ def load(
     parts: Parts | None = None,
     find_run: FindRun | None = None,
     describe: Describe | None = None,
+    above_files: Layer | None = None,
 ) -> Resolved:
     """Read the configs and flags of a command line.
 
@@ -36,11 +37,13 @@ def load(
         find_run: with it, ``--resume`` goes on with the values that the run recorded: in place of the entrance's, below
             presets, files and flags.
         describe: what it says of the model that init_from names is below everything else, and may not be contradicted.
+        above_files: settings that outrank the files and not the flags: those of one run of a sweep.
 
     Raises:
         ConfigError: everything wrong in the files, the flags and their combination, one line each.
     """
     readings, base = _read(argv, entrance)
+    readings.insert(-1, Reading(above_files or {}))
     problems = [problem for reading in readings for problem in reading.problems]
     notices = tuple(notice for reading in readings for notice in reading.notices)
     own = _own_config(readings, base, parts or {}, find_run)

@@ -32,7 +32,7 @@ class Translation:
             above: the layers that outrank this one; a capability they turn off is not missed here.
         """
         found: Layer = {}
-        self.decided = {_key(name) for layer in above for name in layer}
+        self.decided = {key_of(name) for layer in above for name in layer}
         for name, setting in written.items():
             if name in aliases.NO_EFFECT:
                 self.without_effect.setdefault(aliases.NO_EFFECT[name], []).append(name)
@@ -115,7 +115,8 @@ class Translation:
         self.problems.append(f"{says}; leave {name} out{turn_off}")
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """The key that a name stands for."""
     return (aliases.RENAMED | aliases.SIZES).get(name) or aliases.SWITCHES.get(name, (name,))[0]
 
 

@@ -28,15 +28,21 @@ def read_yaml(text: str, path: str) -> Reading:
     try:
         events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         _settings(list(_scalars(events, path, reading)), path, reading)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line if error.problem_mark else 0
-        says = one_line(error.problem or "unreadable")
-        if any("\t" in written for written in text.split("\n")[line : line + 1]):  # YAML knows other line ends too
-            says = "a tab stands where only spaces may"
-        reading.problems.append(f"{path}:{line + 1}: not valid YAML: {says}; a config is lines of key: value")
-    except yaml.YAMLError:
-        reading.problems.append(f"{path}: not valid YAML: it holds characters that YAML does not allow")
+    except yaml.YAMLError as error:
+        lines = "; a config is lines of key: value" if isinstance(error, yaml.MarkedYAMLError) else ""
+        reading.problems.append(yaml_problem(error, text, path) + lines)
     return reading
+
+
+def yaml_problem(error: yaml.YAMLError, text: str, path: str) -> str:
+    """What is wrong with a text, and in which line of it."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"{path}: not valid YAML: it holds characters that YAML does not allow"
+    line = error.problem_mark.line if error.problem_mark else 0
+    says = one_line(error.problem or "unreadable")
+    if any("\t" in written for written in text.split("\n")[line : line + 1]):  # YAML knows other line ends too
+        says = "a tab stands where only spaces may"
+    return f"{path}:{line + 1}: not valid YAML: {says}"
 
 
 def _scalars(events: Iterable[yaml.Event], path: str, reading: Reading) -> Iterator[yaml.ScalarEvent]:

@@ -68,6 +68,22 @@ def ready_for_processes(folder: Path, processes: int) -> None:
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(heard)
 
 
+def environment_of_run(beats: Path, place: int, places: int, gpus: list[str]) -> dict[str, str]:
+    """What a process inherits that trains beside others of a study: its GPU, or its share of the cores.
+
+    Args:
+        beats: where it is to tell of itself.
+        place: which of the ``places`` it has, from 0.
+        gpus: as CUDA_VISIBLE_DEVICES names them; several places may share one.
+    """
+    environment = {**os.environ, HEARTBEAT: str(beats)}
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+    elif places > 1:
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // places)))
+    return environment
+
+
 @contextmanager
 def joined(place: Place) -> Iterator[None]:
     """Be one of the group of processes while the block runs, and leave it however the block ends. Alone: nothing.

@@ -5,12 +5,10 @@ out/<run>/config.json  plan.json  metrics.jsonl  checkpoints/  best  source/  to
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
-import socket
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,9 +19,9 @@ from gptmill.errors import TryAgain, UserError
 from gptmill.plain import read_plain
 from gptmill.track.describe import CONFIG, OURS, TEMPORARY, is_run
 from gptmill.track.jsonl import finished
+from gptmill.track.lock import LOCK, lock_folder
 
-LOCK = ".lock"
-LOGS = "logs"  # of the scripts that start a run: there before it is
+LOGS = ("logs", "output.log", "error.txt")  # of what starts a run, a script or a study: there before it is
 Complete = Callable[[dict[str, Any]], bool]
 
 
@@ -152,7 +150,7 @@ def _numbered(base: Path, number: int) -> Path:
 
 
 def _used(path: Path) -> bool:
-    return any(name not in (LOCK, LOGS) and not TEMPORARY.fullmatch(name) for name in os.listdir(path))
+    return any(name not in (LOCK, *LOGS) and not TEMPORARY.fullmatch(name) for name in os.listdir(path))
 
 
 def _require_run(path: Path, otherwise: str) -> None:
@@ -179,23 +177,7 @@ def _was_run(path: Path) -> bool:
 
 
 def _hold(path: Path) -> RunDir:
-    """Make the folder if it is not there, and lock it for the life of this process."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"out_dir={path}: is a file; give the name of a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o700, exist_ok=True)
-    fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    notices = []
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip() or "another process"
-        os.close(fd)
-        raise TryAgain(f"out_dir={path}: in use by {holder}; wait for it to end or choose another out_dir") from None
-    except OSError as error:
-        notices.append(f"{path}: this disk cannot lock ({error.strerror}): do not start a second run here")
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()}\n".encode("ascii", "replace"), 0)
+    fd, notices = lock_folder(path)
     return RunDir(path, fd, notices=notices)
 
 

@@ -1,0 +1,239 @@
+"""What sweep, matrix and ablate share: checking a list of runs, foreseeing it, carrying it out, and the words around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gptmill.cli.dataset import ready_data
+from gptmill.cli.parts import trace_held
+from gptmill.cli.plan import planner_of
+from gptmill.cli.say import say
+from gptmill.config.flags import parse_flags
+from gptmill.config.layers import DEFAULT, Parts, Setting
+from gptmill.config.load import load
+from gptmill.config.resolve import Resolved
+from gptmill.config.translate import key_of
+from gptmill.config.wording import config_error
+from gptmill.errors import ConfigError, GptmillError, UserError
+from gptmill.parallel.launch import environment_of_run
+from gptmill.plan.hardware import detect_machine
+from gptmill.plan.nvidia import gpus as find_gpus
+from gptmill.plan.outlook import outlook
+from gptmill.report.tables import NONE, Table, known
+from gptmill.study.record import Result, Run
+from gptmill.study.runs import Runner, Standing
+from gptmill.track.lock import lock_folder
+from gptmill.train.signals import StopOnSignal
+from gptmill.units import count, duration
+
+CHOSEN_HERE = ("out_dir", "init_from")  # by the study, for each run
+KEPT = "delete_snapshots_after_training"
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A run by its plan. None: not known, because the data is not there yet, or nobody has published the device's speed."""
+
+    run: Run
+    iters: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    usd: float | None = None
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Configs, and flags as ``--key=value``; --resume is what a study does anyway.
+
+    Raises:
+        ConfigError: what is no flag, and what the study decides itself.
+    """
+    configs, reading = parse_flags(list(argv))
+    problems = list(reading.problems)
+    words = []
+    for name, setting in reading.layer.items():
+        key = key_of(name)
+        if name == "resume":
+            continue
+        if key in CHOSEN_HERE:
+            problems.append(f"--{name}: every run of a study has its own; leave it out")
+        words.append(f"--{name}={setting.value}")
+    if problems:
+        raise config_error(problems)
+    return configs, words
+
+
+def check(runs: Iterable[Run], parts: Parts | None = None, origins: Mapping[str, str] | None = None) -> list[Resolved]:
+    """The settings of every run.
+
+    Args:
+        origins: where each of their ``settings`` was written.
+
+    Raises:
+        ConfigError: everything wrong with any of them, once.
+    """
+    found: list[Resolved] = []
+    problems: list[str] = []
+    for run in runs:
+        written = {name: Setting(value, (origins or {}).get(name, run.id)) for name, value in run.settings.items()}
+        problems += [
+            f"{s.origin}: {n}: every run has its own; leave it out"
+            for n, s in written.items()
+            if key_of(n) in CHOSEN_HERE
+        ]
+        try:
+            found.append(load(list(run.argv), parts=parts, above_files=written))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise config_error(problems)
+    return found
+
+
+def prepare(resolved: Sequence[Resolved]) -> None:
+    """See that the data of every run is there, and prepare a small one that is known by name: once, not in each run.
+
+    Raises:
+        DataError: it is not.
+    """
+    seen = set()
+    for each in resolved:
+        data = (each.config.data_dir, each.config.dataset, each.config.tokenizer, each.config.max_samples)
+        if data not in seen:
+            seen.add(data)
+            ready_data(each.config)
+
+
+def foresee(runs: Sequence[Run], resolved: Sequence[Resolved]) -> list[Foreseen]:
+    """What each run would be and take, one at a time on this machine."""
+    found = []
+    remarks: dict[str, None] = {}
+    for run, each in zip(runs, resolved, strict=True):
+        try:
+            planner, _ = planner_of(each, 1)
+            plan = planner(detect_machine(each.config.device, demanded=False))
+        except GptmillError as error:
+            remarks |= dict.fromkeys(error.problems)
+            found.append(Foreseen(run))
+            continue
+        ahead = outlook(plan, trace=trace_held)
+        seconds, usd = ahead.time.seconds if ahead.time else None, ahead.cost.usd if ahead.cost else None
+        found.append(Foreseen(run, plan.max_iters, plan.max_iters * plan.tokens_per_iter, seconds, usd))
+    say(*remarks)
+    return found
+
+
+def foreseen_table(found: Sequence[Foreseen]) -> Table:
+    """The runs as a table, with their sum."""
+    rows = [[each.run.id, *_amounts(each.iters, each.tokens, each.seconds, each.usd)] for each in found]
+    sums = [total(getattr(each, name) for each in found) for name in ("iters", "tokens", "seconds", "usd")]
+    rows.append(["together", *_amounts(*sums)])
+    return Table(f"{len(found)} runs, one after the other", ["run", "steps", "tokens", "time", "USD"], rows, 1)
+
+
+def _amounts(iters: float | None, tokens: float | None, seconds: float | None, usd: float | None) -> list[str]:
+    return [
+        known(iters, "{:,}"),
+        count(tokens) if tokens is not None else NONE,
+        duration(seconds) if seconds is not None else NONE,
+        known(usd, "{:,.2f}"),
+    ]
+
+
+def total(numbers: Iterable[float | None]) -> float | None:
+    """The sum, or None when one of them is not known."""
+    listed = list(numbers)
+    return None if any(n is None for n in listed) else sum(n for n in listed if n is not None)
+
+
+def places_for(parallel: int | None, resolved: Sequence[Resolved]) -> tuple[int, list[str]]:
+    """How many runs at a time, and the GPUs for them: without a wish one for each GPU, and one on a CPU.
+
+    Raises:
+        UserError: no number of runs.
+    """
+    if parallel is not None and parallel < 1:
+        raise UserError(f"--parallel={parallel}: must be at least 1")
+    devices = {each.config.device for each in resolved}
+    named = [] if devices & {"cpu", "mps"} else [gpu.uuid or gpu.index for gpu in find_gpus()]
+    gpus = [] if any(":" in device for device in devices) else [gpu for gpu in named if gpu]
+    return parallel or max(1, len(gpus)), gpus
+
+
+def carry_out(
+    study: Path,
+    runs: Iterable[Run],
+    *,
+    n_runs: int,
+    resolved: Sequence[Resolved],
+    parallel: int | None,
+    import_: Sequence[str] | None = None,
+    stop_on_failure: bool = False,
+    headline: Callable[[Result], str] = lambda result: val_loss(result.summary),
+    watch: Callable[[Standing], dict[str, str]] = lambda _: {},
+) -> tuple[list[Result], int]:
+    """Bring the runs to their end, with a bar for who watches and a line for each that ended.
+
+    Args:
+        study: held by this process (``hold``).
+        runs: taken one by one as places become free.
+        resolved: of the runs, as far as they are known.
+        headline: what to say of one that finished.
+        watch: names runs to stop, see Runner.
+
+    Returns:
+        what became of each, and the exit code: 1 when a run failed, 128 + n after a signal.
+    """
+    from gptmill.cli.studybar import StudyBar
+
+    places, gpus = places_for(parallel, resolved)
+    words = [f"--import={module}" for module in import_ or ()]
+    if all(each.origins[KEPT].startswith(DEFAULT) for each in resolved):
+        words.append(f"--{KEPT}=True")  # the disk is for the best and the last of each
+    with StopOnSignal() as stop, StudyBar(n_runs, headline) as bar:
+
+        def look(standing: Standing) -> dict[str, str]:
+            if stop.signal is not None and standing.going:
+                bar.tell(f"stopping: {len(standing.going)} runs finish their step and save; once more ends at once")
+            bar(standing)
+            return watch(standing)
+
+        runner = Runner(
+            study,
+            places,
+            lambda place, beats: environment_of_run(beats, place, places, gpus),
+            stop,
+            words=words,
+            watch=look,
+            stop_on_failure=stop_on_failure,
+        )
+        results = runner.carry_out(runs)
+    if stop.signal is not None:
+        say(f"study folder {study}: {len(results)} of {n_runs} runs have ended; the same command goes on")
+        return results, 128 + stop.signal
+    return results, int(any(each.state == "failed" for each in results))
+
+
+def hold(study: Path) -> None:
+    """Have the folder for the life of this process.
+
+    Raises:
+        TryAgain: another process has it.
+        UserError: it cannot be made, or holds something else.
+    """
+    from gptmill.track.describe import is_run
+
+    try:
+        if is_run(study):
+            raise UserError(f"--out_dir={study}: holds a run, not a study; give another folder")
+        _, notices = lock_folder(study)
+    except OSError as error:
+        raise UserError(f"--out_dir={study}: {error.strerror} ({error.filename})") from error
+    say(*notices)
+
+
+def val_loss(summary: Mapping[str, Any]) -> str:
+    loss = summary.get("best_val_loss")
+    return f"best validation loss {loss:.4f}" if isinstance(loss, int | float) else "no validation loss"

@@ -1,0 +1,158 @@
+"""gptmill matrix: which runs a matrix has, the folder it leaves, and what its entrances say."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from gptmill.cli.matrix import asked_for
+from gptmill.config.files import packaged
+from gptmill.config.symbols import OPTIMIZERS, PRUNING
+from gptmill.errors import UserError
+from gptmill.study.matrix import Axes, cells
+from gptmill.track.jsonl import read_events
+from tests.cli.run import SMALL, gptmill, prepare_tiny
+
+FLAGS = [word for word in SMALL if not word.startswith(("--learning_rate", "--max_iters"))]
+VARIED = ["--optimizers=adamw", "--pruning=none,magnitude", "--sparsities=50"]
+
+
+def ids(name: str) -> list[str]:
+    return [run.id for run in asked_for([name], None, None, None, None).runs]
+
+
+def test_the_documented_matrix_has_the_twelve_runs_that_its_file_enables() -> None:
+    kinds = [("adamw", "movement"), ("adamwspam", "movement"), ("adamwprune", "state")]
+    expected = [
+        f"gpt2_{optimizer}_{tail}"
+        for optimizer, method in kinds
+        for tail in ("none", *(f"{method}_{percent}" for percent in (50, 70, 90)))
+    ]
+    assert ids("gpt2-shakespeare-matrix") == expected
+    assert len(ids("gpt2-shakespeare")) == 5
+
+
+def test_all_six_optimizers_and_all_methods_are_the_39_runs_of_kconfigs_defaults() -> None:
+    axes = Axes(("gpt2",), OPTIMIZERS, PRUNING, (50, 70, 90))
+    found = {(cell.optimizer, cell.method, cell.sparsity) for cell in cells(axes)}
+    expected = set()
+    for optimizer, method, percent in itertools.product(OPTIMIZERS, PRUNING, (0.5, 0.7, 0.9)):
+        prunes_itself = optimizer == "adamwprune"
+        if method == "none":
+            expected.add((optimizer, method, 0.0))
+        elif prunes_itself == (method == "state"):
+            expected.add((optimizer, method, percent))
+    assert found == expected and len(cells(axes)) == len({cell.id for cell in cells(axes)}) == len(expected) == 39
+
+
+def written(folder: Path, text: str) -> str:
+    (folder / "my.config").write_text(text)
+    return str(folder / "my.config")
+
+
+def test_models_optimizers_and_sparsities_come_from_the_symbols_people_know(tmp_path: Path) -> None:
+    text = (
+        'CONFIG_MODEL_MODE_MULTIPLE=y\nCONFIG_TEST_MODELS="gpt2,gpt2-medium"\nCONFIG_OPTIMIZER_MODE_MULTIPLE=y\n'
+        "CONFIG_OPTIMIZER_ENABLED_ADAMW=y\n# CONFIG_OPTIMIZER_ENABLED_SGD is not set\nCONFIG_PRUNING_MODE_MULTIPLE=y\n"
+        "CONFIG_TEST_PRUNING_MAGNITUDE=y\nCONFIG_TEST_SPARSITY_95=y\nCONFIG_BATCH_SIZE=7\nCONFIG_PARALLEL_JOBS=3\n"
+    )
+    asked = asked_for([written(tmp_path, text), "--seed=4"], None, None, None, 2)
+    runs = asked.runs
+    assert [run.id for run in runs] == ["gpt2_adamw_magnitude_95", "gpt2-medium_adamw_magnitude_95"]
+    assert runs[1].argv == (
+        "--seed=4", "--epochs=2", "--model_name=gpt2-medium", "--optimizer=adamw", "--pruning_method=magnitude",
+        "--target_sparsity=0.95",
+    )  # fmt: skip
+    assert runs[1].settings == {"batch_size": "7"} and asked.origins["batch_size"].endswith(":9") and asked.jobs == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("CONFIG_OPTIMIZER_MODE_MULTIPLE=y\n", "no optimizer is enabled; try CONFIG_OPTIMIZER_ENABLE_ADAMW=y"),
+        ("CONFIG_MODEL_MODE_MULTIPLE=y\n", "no model is enabled"),
+        ('CONFIG_MODEL_MODE_MULTIPLE=y\nCONFIG_TEST_MODELS="gpt3"\n', "CONFIG_TEST_MODELS: gpt3: must be one of gpt2"),
+        ("CONFIG_BATCH_SIZE=3\n", "varies nothing; add --optimizers"),
+        ("CONFIG_OPTIMZER_MODE_MULTIPLE=y\n", "unknown symbol"),
+        ("CONFIG_TEST_MATRIX_MODE=y\nCONFIG_PRUNING_MODE_MULTIPLE=y\nCONFIG_PRUNING_ENABLE_STATE=y\n", "goes with adamwprune only"),
+    ],
+)  # fmt: skip
+def test_a_matrix_without_runs_says_why_in_a_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UserError) as told:
+        asked_for([written(tmp_path, text)], None, None, None, None)
+    assert len(told.value.problems) == 1 and says in told.value.problems[0]
+
+
+def test_a_value_that_is_missing_or_wrong_is_a_line_each_before_anything_starts(tmp_path: Path) -> None:
+    prepare_tiny(tmp_path)
+    done = gptmill(
+        tmp_path, "matrix", "quick", "--optimizers=adamw,adamx", "--pruning=none,magnitud", "--sparsities=50"
+    )
+    lines = done.err.splitlines()
+    assert done.code == 2 and len(lines) == 2, done.err
+    assert all(any(word in line for line in lines) for word in ("adamx", "did you mean 'magnitude'?"))
+    assert not list(tmp_path.glob("test_matrix_results_*"))
+    for words, says in [
+        (["matrix"], "name a config"),
+        (["matrix", "quick", "--sparsities=half"], "must be percentages"),
+        (["matrix", "--continue_dir=newest"], "no test_matrix_results_* here"),
+        (["matrix", "--summary=nothing"], "no results of a matrix"),
+        (["matrix", "quick", *VARIED, "--filter_optimizer=sgd"], "no run has it; those here: adamw"),
+        (["matrix", "quick", *VARIED, "--out_dir=a", "--parallel=0"], "--parallel=0: must be at least 1"),
+    ]:
+        done = gptmill(tmp_path, *words)
+        assert done.code == 2 and says in done.err and done.err.count("\n") == 1, done.err
+
+
+def test_the_folder_holds_what_it_should_and_the_same_command_begins_no_run_twice(tmp_path: Path) -> None:
+    prepare_tiny(tmp_path)
+    config = next(
+        f.source.read_text() for f in packaged("configs") if f.source.name == "gpt2-shakespeare-matrix.config"
+    )
+    (tmp_path / ".config").write_text(config)
+    words = [
+        "matrix",
+        ".config",
+        *VARIED,
+        *FLAGS,
+        "--compile=False",
+        "--n_layer=1",
+        "--max_iters=12",
+        "--pruning_warmup=2",
+        "--pruning_interval=2",
+    ]
+    planned = gptmill(tmp_path, *words, "--dry_run")
+    assert planned.code == 0 and "gpt2_adamw_magnitude_50" in planned.out and "2 runs" in planned.out
+    assert not list(tmp_path.glob("test_matrix_results_*"))
+    done = gptmill(tmp_path, *words, "--json")
+    found = done.json()
+    (study,) = tmp_path.glob("test_matrix_results_*")
+    assert study.name == found["study_dir"] and len(study.name) == len("test_matrix_results_YYYYMMDD_HHMMSS")
+    assert (study / "config.txt").read_text() == config
+    listed = json.loads((study / "all_results.json").read_text())
+    assert [each["test_id"] for each in listed] == ["gpt2_adamw_none", "gpt2_adamw_magnitude_50"]
+    assert [each["success"] for each in listed] == [True, True]
+    assert [each["sparsities"][-1] for each in listed] == [0.0, pytest.approx(0.5, abs=1e-3)]
+    for each in listed:
+        folder = study / each["test_id"]
+        assert json.loads((folder / "training_metrics.json").read_text()) == each
+        evals = [event["val_loss"] for event in read_events(folder) if event["event"] == "eval_done"]
+        assert (
+            each["val_losses"] == evals
+            and each["best_val_loss"] == min(evals)
+            and each["iterations"] == list(range(1, 13))
+        )
+        assert (folder / "output.log").read_text() and not (folder / "error.txt").exists()
+    assert "2 of 2 runs finished" in (study / "summary_report.txt").read_text()
+    assert (study / "graphs" / "compare.html").stat().st_size > 10_000
+    again = gptmill(tmp_path, "matrix", "--continue_dir=newest")
+    assert again.code == 0 and "gpt2_adamw_none" in again.out, again.err
+    assert sum(event["event"] == "run_started" for event in read_events(study / "gpt2_adamw_none")) == 1
+    left = gptmill(tmp_path, "matrix", "--continue_dir=newest", "--dry_run")
+    assert "2 of 2 are finished" in left.err
+    (study / "summary_report.txt").unlink()
+    assert gptmill(tmp_path, "matrix", f"--summary={study.name}").code == 0
+    assert (study / "summary_report.txt").exists()
