@@ -11,7 +11,9 @@ from typing import Any
 from gptmill.cli.report import PAGE
 from gptmill.cli.runs import GPT2_VOCABULARIES, vocabulary
 from gptmill.cli.say import say
+from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.ranks import SLOWER, slowest
+from gptmill.track.run_dir import RunDir
 from gptmill.units import count, duration
 
 WIDTH = 80
@@ -82,6 +84,14 @@ def standing(run_dir: str | Path) -> str:
     report = [f"report     {run_dir}/{PAGE}"] if Path(run_dir, PAGE).exists() else []
     go_on = f"go on      gptmill train --resume {shlex.quote(f'--out_dir={run_dir}')}"
     return "\n".join([f"run folder {run_dir}", *report, go_on])
+
+
+def told_again(run_dir: RunDir, plan: Plan, data: DataFacts) -> dict[str, Any]:
+    """The summary of a run that is complete, once the command is found to ask for the same run."""
+    from gptmill.train.facts import check_same_run
+
+    say(*check_same_run(run_dir.path, plan, data), f"{run_dir.path} is complete: nothing is left to train")
+    return {**(run_dir.finished or {}), "run_dir": str(run_dir.path)}
 
 
 def _rest(result: dict[str, Any]) -> str:

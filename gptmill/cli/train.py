@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gptmill.cli.closing import conclude, standing
+from gptmill.cli.closing import conclude, standing, told_again
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
 from gptmill.cli.parts import Import, import_parts, trace_model
@@ -112,10 +112,7 @@ def carry_out(
         with joined(place):
             tell(place, None if run_dir.finished else plan)
             if run_dir.finished:
-                from gptmill.train.facts import check_same_run
-
-                say(*check_same_run(run_dir.path, plan, data), f"{run_dir.path} is complete: nothing is left to train")
-                result, signal = {**run_dir.finished, "run_dir": str(run_dir.path)}, None
+                result, signal = told_again(run_dir, plan, data), None
             else:
                 result, signal = fit(resolved, plan, data, run_dir, place, furnish, profile)
     except Diverged:
@@ -147,9 +144,10 @@ def fit(
     state, facts = found.state, run_facts(plan, data)
     begin(found, run_dir, plan, facts)
     tokenizer = dataset_tokenizer(data) or start_tokenizer(plan, resolved.own)
-    save = tokenizer.save if tokenizer else None
     # after the checkpoint was found to be this run's: what a refused command asked for must not be on record
-    describe(run_dir.path, resolved.config.model_dump(), resolved.first_origins(), plan, save_tokenizer=save)
+    describe(
+        run_dir.path, resolved.config.model_dump(), resolved.first_origins(), plan, getattr(tokenizer, "save", None)
+    )
     furnish(run_dir.path)
 
     summary = summary_of(plan, run_dir.path, found)

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from gptmill.events import StepDone
 from gptmill.optim.schedules import lr_at
-from gptmill.optim.treatment import before_clip
 from gptmill.parallel.single import Single
 from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, dropout_keys, to_device
-from gptmill.train.sparsity import prune
 from gptmill.train.state import TrainState
+from gptmill.train.update import before_clip, prune
 from gptmill.train.watch import Watch
 
 Take = Callable[[int, int], np.ndarray]  # (first sequence, count) -> token ids [count, T + 1]
@@ -57,9 +56,7 @@ def train_step(
     mean_losses = engine.mean(losses, news=watch.has_news)
     watch.clock.lap("communication")
     watch.gradients()
-    if state.pruner:
-        state.pruner.begin()
-    before_clip(state.optimizer, state.recent.grad_norms)
+    before_clip(state)
     norm = engine.clip(state.model, plan.grad_clip)
     updated, overflowed = watch.approves(mean_losses, norm), False
     if state.pruner and updated:

@@ -1,9 +1,21 @@
-"""Pruning as a part of the run: what it means for the loss to beat."""
+"""What pruning and the update rule do around an update, besides the update."""
 
 from __future__ import annotations
 
 from gptmill.train.early_stop import EarlyStop
 from gptmill.train.state import TrainState
+
+
+def before_clip(state: TrainState) -> None:
+    """All gradients are there, unscaled: leave out those of pruned weights, and let the optimizer treat the rest.
+
+    An optimizer that wants that has ``before_clip(norms)``, the global gradient norms of the steps before, as they were then.
+    """
+    if state.pruner:
+        state.pruner.begin()
+    treat = getattr(state.optimizer, "before_clip", None)
+    if treat is not None:
+        treat(state.recent.grad_norms)
 
 
 def prune(state: TrainState) -> None:
