@@ -2,7 +2,7 @@
 
     python -m benchmarks.penalty
 
-512 positions, 50,304 tokens, float32, forward and backward, on a CPU: processor seconds of one thread, the least of three, and the most
+512 positions, 50,304 tokens, float32, forward and backward, on a CPU: processor seconds of one thread, the lesser of two, and the most
 bytes that torch's allocator held. Prints the figures and writes them to benchmarks/results/penalty_cpu.json.
 """
 
@@ -22,7 +22,7 @@ from gptmill.model.penalties import PENALTIES
 from gptmill.shapes import Penalty
 
 RESULT = Path(__file__).parent / "results" / "penalty_cpu.json"
-SEQUENCES, POSITIONS, WIDTH, VOCABULARY, REPEATS = 2, 256, 768, 50304, 3
+SEQUENCES, POSITIONS, WIDTH, VOCABULARY, REPEATS = 2, 256, 768, 50304, 2
 
 
 def seconds(work: Callable[[], None]) -> float:

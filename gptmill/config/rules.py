@@ -165,7 +165,8 @@ def pruning_sees_whole_weights(c: Config) -> Broken | None:
 
 
 def state_pruning_needs_moments(c: Config) -> Broken | None:
-    if c.pruning_method != "state" or c.optimizer.startswith("adam") or c.optimizer not in choices("optimizer"):
+    own = c.optimizer not in choices("optimizer")  # and may have them
+    if c.pruning_method != "state" or own or c.optimizer.startswith(("adam", "schedule_free")):
         return None
     says = f"pruning_method=state scores weights by Adam's two moments, which optimizer={c.optimizer} has not"
     return Broken(("pruning_method", "optimizer"), f"{says}; try optimizer=adamw, or pruning_method=magnitude")
@@ -291,6 +292,7 @@ RULES: list[Callable[[Config], Broken | None]] = [
     fsdp_has_no_scaler_and_no_samples,
     pruning_sees_whole_weights,
     state_pruning_needs_moments,
+    pruned_weights_are_not_averaged,
     optimizer_has_what_it_needs,
     schedule_free_is_not_pruned,
     schedule_free_interpolates,

@@ -131,6 +131,8 @@ MISTAKES = [
     Mistake("--pruning_method=magnitute", [("--pruning_method", "one of none", "'magnitude'")]),
     Mistake("--pruning_method=state --strategy=zero1", [("--pruning_method", "Adam's moments", "strategy=ddp")]),
     Mistake("--pruning_method=magnitude --use_fsdp", [("--pruning_method", "whole weights", "zero1")]),
+    Mistake("--pruning_method=state --optimizer=muon", [("--pruning_method", "Adam's two moments", "optimizer=adamw")]),
+    Mistake("--pruning_method=magnitude --optimizer=schedule_free_adamw", [("--pruning_method", "average", "adamw")]),
     Mistake("--target_sparsity=1", [("--target_sparsity", "below 1")]),
     Mistake("--penalty_weight=-1", [("--penalty_weight", "at least 0")]),
     Mistake("--penalty_type=entropy", [("--penalty_type", "neg_entropy")]),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from gptmill.config.coerce import choices
+from gptmill.config.load import load
 from gptmill.events import EvalDone, StepDone
 from gptmill.model.penalties import PENALTIES
 from gptmill.plan.types import Plan
 from gptmill.track.records import record
-from gptmill.track.scalars import scalars
+from gptmill.track.scalars import CHARTS, scalars
 from gptmill.train.state import TrainState
 from tests.model.test_loss import penalty_of
 from tests.train.small import Corpus, events, new_state, small_plan
@@ -98,3 +103,25 @@ def test_a_penalty_makes_the_model_surer() -> None:
         plan = small_plan(penalty_type="neg_entropy", penalty_weight=weight or 1e-9, max_iters=40, eval_interval=100)
         sure[weight] = steps(plan, new_state(plan))[-1].avg_max_prob
     assert sure[1.0] is not None and sure[0.0] is not None and sure[1.0] > sure[0.0] + 0.02
+
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/guide/penalty.md").read_text()
+
+
+def test_the_guide_has_the_kinds_and_the_charts_that_there_are() -> None:
+    assert (
+        re.findall(r"^\| `(\w+)` \| [^|]*p", PAGE, re.MULTILINE)[:4] == [*choices("penalty_type")[1:]] == [*PENALTIES]
+    )
+    charts = {chart for named in CHARTS.values() for chart in named.values()}
+    assert set(re.findall(r"`((?:train|val)/\w+)`", PAGE)) <= charts
+    command = re.search(r"^    gptmill train (.*)$", PAGE, re.MULTILINE)
+    assert command and load(command[1].split()).config.penalty_weight == 0.01
+
+
+def test_costs_are_those_on_file() -> None:
+    found = json.loads((ROOT / "benchmarks/results/penalty_cpu.json").read_text())["kinds"]
+    plain = found.pop("none")
+    for kind, one in found.items():
+        time, memory = one["seconds"] / plain["seconds"], one["bytes"] / plain["bytes"]
+        assert f"| `{kind}` | {time:.2f} x | {memory:.2f} x |" in PAGE and memory < 1.1, (kind, time, memory)

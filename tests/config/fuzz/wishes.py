@@ -29,7 +29,7 @@ RELATED = (  # by a rule: whoever sets one of these has to know the others
     {"n_head", "n_kv_head", "n_embd", "position_encoding", "preset"},
     {"learning_rate", "min_lr", "decay_lr", "schedule"},
     {"device", "dtype"},
-    {"pruning_method", "strategy"},
+    {"pruning_method", "strategy", "optimizer"},
 )
 NO_TEXT = ("None", "null", "Null", "NULL", "~")  # as a whole word these mean "nothing was said"
 
@@ -165,5 +165,7 @@ def _consistent(draw: st.DrawFn, wish: dict[str, Any], without: frozenset[str]) 
         wish["dtype"] = "bfloat16"
     if c["pruning_method"] != "none" and c["strategy"] in ("zero1", "fsdp"):
         wish["strategy"] = "ddp"
+    if c["pruning_method"] != "none" and not c["optimizer"].startswith("adam"):
+        wish["optimizer"] = "adam"
     assert not without & set(wish)
     return wish
