@@ -292,7 +292,6 @@ RULES: list[Callable[[Config], Broken | None]] = [
     fsdp_has_no_scaler_and_no_samples,
     pruning_sees_whole_weights,
     state_pruning_needs_moments,
-    pruned_weights_are_not_averaged,
     optimizer_has_what_it_needs,
     schedule_free_is_not_pruned,
     schedule_free_interpolates,
