@@ -19,6 +19,7 @@ from gptmill.plan.horizon import Horizon, settle_horizon, windows_per_epoch
 from gptmill.plan.naming import architecture_name
 from gptmill.plan.optimizer import settle_optimizer
 from gptmill.plan.outlook import Outlook, outlook_json
+from gptmill.plan.pruning import check_prunable
 from gptmill.plan.shape import check_data, settle_shape
 from gptmill.plan.strategy import settle_strategy
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
@@ -76,6 +77,7 @@ def make_plan(
     assert known or trace, f"no formula and no trace for {shape}"
     size = counts(shape) if known or not trace else trace(shape)
     plan = settle_strategy(_assemble(config, data, machine, shape, size, batch, horizon, weights, frozen))
+    check_prunable(plan)
     plan = choose_batch_size(plan)
     return replace(plan, advice=advise(Situation(config, plan, data, machine)))
 

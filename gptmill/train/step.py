@@ -15,7 +15,7 @@ from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, dropout_keys, to_device
 from gptmill.train.state import TrainState
-from gptmill.train.update import before_clip, prune
+from gptmill.train.update import after_update, before_clip, before_update
 from gptmill.train.watch import Watch
 
 Take = Callable[[int, int], np.ndarray]  # (first sequence, count) -> token ids [count, T + 1]
@@ -59,8 +59,7 @@ def train_step(
     before_clip(state)
     norm = engine.clip(state.model, plan.grad_clip)
     updated, overflowed = watch.approves(mean_losses, norm), False
-    if state.pruner and updated:
-        state.pruner.learn(norm.item())
+    before_update(state, norm, updated)
     if state.scaler:
         before = state.scaler.get_scale()
         if updated:
@@ -69,8 +68,7 @@ def train_step(
         overflowed = state.scaler.get_scale() < before
     elif updated:
         state.optimizer.step()
-    if updated and not overflowed:
-        prune(state)
+    after_update(state, updated and not overflowed)
     state.optimizer.zero_grad(set_to_none=True)
     watch.clock.lap("update")
     return watch.finish(lr, updated, overflowed)

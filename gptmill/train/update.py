@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from gptmill.train.early_stop import EarlyStop
 from gptmill.train.state import TrainState
 
@@ -18,11 +20,17 @@ def before_clip(state: TrainState) -> None:
         treat(state.recent.grad_norms)
 
 
-def prune(state: TrainState) -> None:
-    """After an update that was taken: prune, where the run does.
+def before_update(state: TrainState, grad_norm: Tensor, updated: bool) -> None:
+    """Weights are about to move by these gradients, if they are to be: what pruning remembers of that."""
+    if state.pruner and updated:
+        state.pruner.learn(grad_norm.item())
+
+
+def after_update(state: TrainState, updated: bool) -> None:
+    """Prune, where the run does and where weights were moved.
 
     The step that meets the target begins anew what is best, and what early stopping waits for: of what was promised to be
     sparse, a denser model is not the best, however low its loss was.
     """
-    if state.pruner and state.pruner.prune(state.iter + 1):
+    if state.pruner and updated and state.pruner.prune(state.iter + 1):
         state.best_val_loss, state.early_stop = None, EarlyStop()

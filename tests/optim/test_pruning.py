@@ -13,6 +13,7 @@ from torch.nn.utils import prune as torch_prune
 
 from gptmill.config import schema
 from gptmill.config.coerce import choices
+from gptmill.errors import ConfigError
 from gptmill.model.gpt import build
 from gptmill.optim.pruning.methods import METHODS
 from gptmill.optim.pruning.pruner import prunable
@@ -214,3 +215,9 @@ def test_state_pruning_leaves_pruned_weights_out_of_gradients_and_moments() -> N
         for key in ("exp_avg", "exp_avg_sq"):
             moment = state.optimizer.state[weight][key]
             assert not moment[~masks(state)[name]].any() and moment.any()
+
+
+def test_freezing_all_that_could_be_pruned_is_said_before_anything_runs() -> None:
+    with pytest.raises(ConfigError, match="freeze=blocks leaves nothing to prune"):
+        small_plan(pruning_method="magnitude", freeze="blocks")
+    assert small_plan(pruning_method="magnitude", freeze="blocks", prune_tied_head=True)

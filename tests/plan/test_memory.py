@@ -28,7 +28,7 @@ from gptmill.plan.memory.setting import Setting
 from gptmill.plan.memory.tape import Tape
 from gptmill.plan.plan import make_plan
 from gptmill.plan.pruning import kept_bytes, n_prunable
-from gptmill.plan.types import Machine, Plan
+from gptmill.plan.types import Machine, Plan, covers
 from gptmill.shapes import ModelShape
 from tests.model.shapes import every_combination, label
 from tests.plan.allocator import measure
@@ -216,13 +216,23 @@ def test_a_part_without_a_formula_is_traced() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("more", [{}, {"weight_tying": False, "ffn_type": "swiglu"}, {"prune_tied_head": True}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"weight_tying": False, "ffn_type": "swiglu", "qk_norm": True},
+        {"prune_tied_head": True},
+        {"freeze": "blocks.3"},
+    ],
+)
 def test_what_pruning_keeps_is_in_the_bill(method: str, more: dict[str, Any]) -> None:
     """On the meta device as in training: a mask of a byte a weight, and what the method keeps besides."""
     dense = plan_for(preset="gpt2", batch_size=1, gradient_accumulation_steps=1, **more)
     plan = plan_for(preset="gpt2", batch_size=1, gradient_accumulation_steps=1, pruning_method=method, **more)
     with torch.device("meta"):
         model = GPT(plan.shape)
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(not covers(plan.freeze, name))
         pruner = Pruner(model, torch.optim.SGD(model.parameters()), plan)
         pruner.begin()
     held = sum(tensor.nbytes for tensor in pruner.tensors.values())

@@ -18,7 +18,7 @@ PREFIX = "pruning."  # of the tensors that a checkpoint holds of a pruner
 
 
 def prunable(model: nn.Module, tied_head: bool) -> dict[str, nn.Parameter]:
-    """The matrices of all linear layers by name, in the model's order.
+    """The matrices of all linear layers that train, by name, in the model's order.
 
     Args:
         tied_head: the head too where it is the embedding as well; one of its own is always a linear layer like others.
@@ -26,7 +26,7 @@ def prunable(model: nn.Module, tied_head: bool) -> dict[str, nn.Parameter]:
     matrices = {module.weight for module in model.modules() if isinstance(module, nn.Linear)}
     if not tied_head:
         matrices -= {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    return {name: weight for name, weight in model.named_parameters() if weight in matrices}
+    return {name: weight for name, weight in model.named_parameters() if weight in matrices and weight.requires_grad}
 
 
 class Pruner:
