@@ -118,7 +118,7 @@ def _begins(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pairs = spread[:-1] * STEP
     pairs += spread[1:]
     begins = np.flatnonzero(pairs < BEGINS)
-    heads = pairs[begins]
+    heads: np.ndarray = pairs[begins]
     for n in range(2, HEAD):
         heads = heads * STEP + ids[begins + n] * MIX
     return begins, heads
