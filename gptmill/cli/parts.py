@@ -15,14 +15,16 @@ from cyclopts import Parameter
 
 from gptmill.config.schema import Config
 from gptmill.errors import UserError
+from gptmill.plan.plan import make_plan
 from gptmill.plan.types import covers
 from gptmill.shapes import Counts, ModelShape
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from gptmill.config.resolve import Resolved
     from gptmill.parallel.single import Single
-    from gptmill.plan.types import Plan
+    from gptmill.plan.types import DataFacts, Machine, Plan
     from gptmill.train.state import TrainState
 
 TINY = ModelShape(n_layer=1, n_head=2, n_embd=16, block_size=8, vocab_size=32, ffn_dim=32)
@@ -94,6 +96,23 @@ def trace_model(shape: ModelShape) -> Counts:
     from gptmill.model.trace import trace
 
     return trace(shape)
+
+
+def settle(resolved: Resolved, config: Config, data: DataFacts | None, machine: Machine, world_size: int) -> Plan:
+    """The plan of what a command line asks for.
+
+    Args:
+        config: of ``resolved``, or with what preparing the data will choose.
+    """
+    return make_plan(
+        config,
+        data=data,
+        machine=machine,
+        world_size=world_size,
+        origins=resolved.origins,
+        trace=trace_model,
+        weights=resolved.weights,
+    )
 
 
 @lru_cache(maxsize=16)

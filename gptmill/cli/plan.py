@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 
 from gptmill.cli.dataset import as_prepared, folder_of, ready_data
-from gptmill.cli.parts import Import, import_parts, trace_held, trace_model
+from gptmill.cli.parts import Import, import_parts, settle, trace_held
 from gptmill.cli.resuming import load_run
 from gptmill.config.resolve import Resolved
 from gptmill.config.schema import Config
@@ -21,7 +21,7 @@ from gptmill.errors import UserError
 from gptmill.plan.devices import find_device, machine_of
 from gptmill.plan.hardware import detect_machine, share_of
 from gptmill.plan.outlook import Outlook, outlook
-from gptmill.plan.plan import make_plan, plan_json
+from gptmill.plan.plan import plan_json
 from gptmill.plan.roofline import Pace
 from gptmill.plan.time import Costs
 from gptmill.plan.types import DataFacts, Machine, Plan
@@ -131,15 +131,7 @@ def planner_of(resolved: Resolved, gpus: int) -> tuple[Planner, list[str]]:
     remarks = [*resolved.notices, *([facts_notice(data)] if data is not None else [])]
 
     def on(machine: Machine) -> Plan:
-        return make_plan(
-            config,
-            data=data,
-            machine=share_of(machine, gpus),
-            world_size=gpus,
-            origins=resolved.origins,
-            trace=trace_model,
-            weights=resolved.weights,
-        )
+        return settle(resolved, config, data, share_of(machine, gpus), gpus)
 
     return on, [remark for remark in remarks if remark]
 

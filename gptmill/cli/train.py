@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from gptmill.cli.closing import conclude, standing, told_again
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.device import usable_machine
-from gptmill.cli.parts import Import, import_parts, trace_model
+from gptmill.cli.parts import Import, import_parts, settle
 from gptmill.cli.plan_page import remarks
 from gptmill.cli.preflight import check_fits
 from gptmill.cli.pretrained import ready_start, start_tokenizer
@@ -31,7 +31,6 @@ from gptmill.data.facts import dataset_tokenizer, facts_notice
 from gptmill.errors import Diverged
 from gptmill.parallel.launch import Place, find_place, joined, tell
 from gptmill.plan.hardware import share_of
-from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.track.run_dir import RunDir, open_run_dir
 from gptmill.train.early_stop import is_complete
@@ -92,10 +91,7 @@ def carry_out(
         check_resumable(resolved)
         require_trackers(resolved)
         machine, data = share_of(usable_machine(resolved), place.local_world_size), ready_data(config)
-        plan = make_plan(
-            config, data=data, machine=machine, world_size=place.world_size, origins=resolved.origins, trace=trace_model,
-            weights=resolved.weights,
-        )  # fmt: skip
+        plan = settle(resolved, config, data, machine, place.world_size)
         check_steps(profile, plan)
         ready_start(plan, resolved)
         if not force:

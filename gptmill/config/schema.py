@@ -101,9 +101,6 @@ class Config(BaseModel):
     epochs: Positive | None = key("length", None, "passes over the training tokens, instead of max_iters")
     max_tokens: Count | None = key("length", None, "training tokens, instead of max_iters")
 
-    freeze: str = key(
-        "optimizer", "", "weights that stay as they are: names or patterns, as wte,position,blocks.[0-9].*"
-    )
     optimizer: Optimizer = key("optimizer", "adamw", "update rule")
     learning_rate: NonNegative = key("optimizer", 6e-4, "peak rate; with lr_scaling, that of reference_batch_size")
     lr_scaling: LrScaling = key("optimizer", "none", "the peak grows with the batch, or with its square root")
@@ -141,6 +138,9 @@ class Config(BaseModel):
     adamwprune_weight_decay: NonNegative = key("optimizer", 0.1, "adamwprune: weight decay of its own")
     adamwprune_amsgrad: bool | None = key("optimizer", None, "adamwprune: AMSGrad; None = as its base has it")
     grad_clip: NonNegative = key("optimizer", 1.0, "largest global gradient norm; 0 = off")
+    freeze: str = key(
+        "optimizer", "", "weights that stay as they are: names or patterns, as wte,position,blocks.[0-9].*"
+    )
 
     schedule: Schedule = key("schedule", "cosine", "shape of the decay after warmup")
     warmup_iters: Natural = key("schedule", 2000, "steps of linear warmup")

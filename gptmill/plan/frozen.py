@@ -34,7 +34,10 @@ def settle_freeze(config: Config, shape: ModelShape) -> Frozen:
     for pattern in patterns:
         if not any(covers((pattern,), name) for name in sizes):
             parts = {".".join(name.split(".")[:n]) for name in sizes for n in (1, 2, 3, 4)}
-            hint = nearest(pattern, parts) or "; weights are called wte, position.wpe, blocks.0.attn.c_attn, norm_f"
+            hint = (
+                nearest(pattern, sorted(parts))
+                or "; weights are called wte, position.wpe, blocks.0.attn.c_attn, norm_f"
+            )
             raise ConfigError(
                 f"freeze={one_line(config.freeze, 60)}: no weight is called {one_line(pattern, 40)}{hint}"
             )
