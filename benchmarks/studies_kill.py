@@ -35,7 +35,7 @@ from tests.cli.run import prepare_tiny
 
 ROOT = Path(__file__).parents[1]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-SHORTEST, LONGEST = 2.0, 25.0  # seconds until a study is ended
+LONGEST = 6.0  # seconds from the first step of a run until the study is ended
 TINY = [
     "--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--gradient_accumulation_steps=1",
     "--max_iters=600", "--eval_interval=100", "--eval_iters=2", "--checkpoint_minutes=0", "--device=cpu",
@@ -86,8 +86,11 @@ def trial(folder: Path, name: str, words: list[str], kills: int, chance: random.
     for _ in range(kills):
         study = begin(folder, words, f"{name}-killed")
         told = chance.choice(SIGNALS)
+        there = processes(folder / f"{name}-killed")
+        while study.poll() is None and processes(folder / f"{name}-killed") == there:
+            time.sleep(0.05)
         try:
-            study.wait(chance.uniform(SHORTEST, LONGEST))
+            study.wait(chance.uniform(0.0, LONGEST))
             break  # it was done before
         except subprocess.TimeoutExpired:
             study.send_signal(told)
@@ -132,6 +135,11 @@ def records(study: Path) -> dict[str, dict[str, Any]]:
             "weights": summary.get("weights_sha256"),
         }
     return found
+
+
+def processes(study: Path) -> int:
+    """How many have begun to train."""
+    return sum(each["processes"] for each in records(study).values())
 
 
 if __name__ == "__main__":
