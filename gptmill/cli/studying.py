@@ -190,6 +190,7 @@ def carry_out(
     from gptmill.cli.studybar import StudyBar
 
     places, gpus = places_for(parallel, resolved)
+    places = min(places, n_runs)
     words = [f"--import={module}" for module in import_ or ()]
     if all(each.origins[KEPT].startswith(DEFAULT) for each in resolved):
         words.append(f"--{KEPT}=True")  # the disk is for the best and the last of each

@@ -18,6 +18,7 @@ from gptmill.errors import UserError
 from gptmill.report.tables import known
 from gptmill.study.bayes import require_optuna
 from gptmill.study.choose import all_combinations, corners, drawn, named_runs, numbered
+from gptmill.study.parameters import MOST
 from gptmill.study.record import Result, Run, keep_runs
 from gptmill.study.search import Stopper, suggested, until_reached
 from gptmill.study.sweepfile import Sweep, read_sweep
@@ -65,8 +66,8 @@ def sweep(
     import_
         A Python module with parts of your own.
     """
-    if count is not None and count < 1:
-        raise UserError(f"--count={count}: must be at least 1")
+    if count is not None and not 1 <= count <= MOST:
+        raise UserError(f"--count={count}: must be at least 1, and at most {MOST:,}")
     configs, flags = split(argv)
     if not configs:
         raise UserError("gptmill sweep: name a sweep file, for example configs/sweep_lambda_openwebtext.yaml")
@@ -123,7 +124,7 @@ def most(asked: Sweep, count: int | None) -> int | None:
     found = min((n for n in (count, asked.run_cap) if n is not None), default=None)
     if found is None and asked.method != "grid":
         raise UserError(f"{asked.path}: method: {asked.method} has no end; add --count=N, or run_cap: N to the file")
-    return found
+    return found if found is None else min(found, MOST)
 
 
 def listed_runs(asked: Sweep, base: tuple[str, ...], n_runs: int | None) -> list[Run]:

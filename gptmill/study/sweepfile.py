@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gptmill.config.coerce import as_bool
@@ -26,6 +26,7 @@ ELSEWHERE = {  # what only a server of theirs can do
     "metrics": "is a search for several goals",
 }
 METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
+MOST_EVALUATIONS = 1e9
 BANDS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
 
 
@@ -142,10 +143,21 @@ class _Reader(ParameterReader):
             self.wrong(node, "early_terminate: eta must be above 1, and strict true or false")
             return None
         if "min_iter" in found:
-            first = self.whole(found["min_iter"], "min_iter")
-            return Bands(tuple(int(first * eta**n) for n in range(100) if first * eta**n < 1e9), eta, strict)
+            first: float = self.whole(found["min_iter"], "min_iter")
+            return Bands(tuple(int(at) for at in _steps(first, eta, MOST_EVALUATIONS)), eta, strict)
         if "max_iter" not in found or "s" not in found:
             self.wrong(node, "early_terminate: needs min_iter, or max_iter and s")
             return None
         last, s = self.whole(found["max_iter"], "max_iter"), self.whole(found["s"], "s")
-        return Bands(tuple(int(last / eta**n) for n in range(s, 0, -1) if last / eta**n >= 1), eta, strict)
+        down = [int(at) for at in _steps(last / eta, 1 / eta, 1.0)][:s]
+        return Bands(tuple(sorted(down)), eta, strict)
+
+
+def _steps(first: float, times: float, end: float) -> Iterator[float]:
+    """first, first x times, ... as long as it has not passed the end; at most a hundred."""
+    at = first
+    for _ in range(100):
+        if (at > end) if times > 1 else (at < end):
+            return
+        yield at
+        at *= times
