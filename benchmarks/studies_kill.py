@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies_kill [--kills 4] [--seed N]
 
-1. sweep: the five settings of a sweep over one key, two runs at a time.
-2. matrix: gpt2-shakespeare-matrix, its 12 runs, or as many as this version's optimizers have of them, two at a time.
+1. sweep: the five weights of sweep_lambda_openwebtext, two runs at a time.
+2. matrix: the 12 runs of gpt2-shakespeare-matrix, two at a time.
 
 Each is begun, and ended after a random time by SIGINT, SIGTERM or SIGKILL of the study's process, as often as asked; then it
 is left alone. SIGKILL leaves the runs' processes without their study: they must end by themselves. Counted from the runs'
@@ -26,16 +26,15 @@ import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from benchmarks.reliability import machine
-from gptmill.config import schema
 from gptmill.track.jsonl import finished, read_events
 from tests.cli.run import prepare_tiny
 
 ROOT = Path(__file__).parents[1]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-SHORTEST, LONGEST = 2.0, 25.0  # seconds until a study is ended
+LONGEST = 6.0  # seconds from the first step of a run until the study is ended
 TINY = [
     "--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--gradient_accumulation_steps=1",
     "--max_iters=600", "--eval_interval=100", "--eval_iters=2", "--checkpoint_minutes=0", "--device=cpu",
@@ -46,9 +45,9 @@ program: train.py
 method: grid
 metric: {name: val/loss}
 parameters:
-  weight_decay: {values: [0, 0.005, 0.01, 0.02, 0.05]}
+  penalty_weight: {values: [0, 0.005, 0.01, 0.02, 0.05]}
+  penalty_type: {value: non_max_sum}
 """
-OPTIMIZERS = ("adamw", "adamwspam", "adamwprune")  # of the documented matrix
 
 
 def main() -> int:
@@ -75,9 +74,7 @@ def sweep_words() -> list[str]:
 
 
 def matrix_words() -> list[str]:
-    there = [name for name in OPTIMIZERS if name in get_args(schema.Optimizer)]
-    pruning = ["--pruning_warmup=50", "--pruning_interval=25", f"--optimizers={','.join(there)}"]
-    return ["matrix", "gpt2-shakespeare-matrix", *pruning, *TINY]
+    return ["matrix", "gpt2-shakespeare-matrix", "--pruning_warmup=50", "--pruning_interval=25", *TINY]
 
 
 def trial(folder: Path, name: str, words: list[str], kills: int, chance: random.Random) -> dict[str, Any]:
@@ -86,8 +83,11 @@ def trial(folder: Path, name: str, words: list[str], kills: int, chance: random.
     for _ in range(kills):
         study = begin(folder, words, f"{name}-killed")
         told = chance.choice(SIGNALS)
+        there = processes(folder / f"{name}-killed")
+        while study.poll() is None and processes(folder / f"{name}-killed") == there:
+            time.sleep(0.05)
         try:
-            study.wait(chance.uniform(SHORTEST, LONGEST))
+            study.wait(chance.uniform(0.0, LONGEST))
             break  # it was done before
         except subprocess.TimeoutExpired:
             study.send_signal(told)
@@ -132,6 +132,11 @@ def records(study: Path) -> dict[str, dict[str, Any]]:
             "weights": summary.get("weights_sha256"),
         }
     return found
+
+
+def processes(study: Path) -> int:
+    """How many have begun to train."""
+    return sum(each["processes"] for each in records(study).values())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from gptmill.study.record import Result
-from gptmill.study.runs import Standing
+from gptmill.study.standing import Standing
 from gptmill.units import duration
 
 

@@ -24,7 +24,8 @@ from gptmill.plan.nvidia import gpus as find_gpus
 from gptmill.plan.outlook import outlook
 from gptmill.report.tables import NONE, Table, known
 from gptmill.study.record import Result, Run
-from gptmill.study.runs import Runner, Standing
+from gptmill.study.runs import Runner
+from gptmill.study.standing import Standing
 from gptmill.track.lock import lock_folder
 from gptmill.train.signals import StopOnSignal
 from gptmill.units import count, duration
@@ -189,6 +190,7 @@ def carry_out(
     from gptmill.cli.studybar import StudyBar
 
     places, gpus = places_for(parallel, resolved)
+    places = min(places, n_runs)
     words = [f"--import={module}" for module in import_ or ()]
     if all(each.origins[KEPT].startswith(DEFAULT) for each in resolved):
         words.append(f"--{KEPT}=True")  # the disk is for the best and the last of each

@@ -8,12 +8,12 @@ from itertools import islice, product
 from random import Random
 
 from gptmill.errors import UserError
+from gptmill.study.parameters import MOST
 from gptmill.study.record import Run
 from gptmill.study.sweepfile import Sweep
 
 Settings = dict[str, str | None]
 LONGEST_ID = 120  # characters; a file name has 255
-MOST = 10_000  # runs of a grid: more is a slip of the pen
 
 
 def all_combinations(sweep: Sweep) -> list[Settings]:

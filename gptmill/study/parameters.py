@@ -71,6 +71,7 @@ DISTRIBUTIONS: dict[str, tuple[AtShare, Defaults]] = {
     "q_log_normal": (_log_normal, BELL | STEP),
 }
 OF_LOGS = ("log_uniform_values", "q_log_uniform_values", "inv_log_uniform_values")
+MOST = 10_000  # runs: more is a slip of the pen
 LISTED = ("int_uniform", "q_uniform")  # ranges that a grid can walk
 
 
@@ -105,9 +106,12 @@ class Parameter:
         return written(self._number_at(share))
 
     def _number_at(self, share: float) -> float:
-        value = DISTRIBUTIONS[self.distribution][0](share, self.numbers)
-        step = self.numbers.get("q")
-        return round(value / step) * step if step else value
+        try:
+            value = DISTRIBUTIONS[self.distribution][0](share, self.numbers)
+            step = self.numbers.get("q")
+            return round(value / step) * step if step else value
+        except (OverflowError, ValueError):
+            return math.inf  # which no key takes
 
     def draw(self, random: Random) -> str | None:
         return self.at(random.random())
@@ -126,12 +130,14 @@ class Parameter:
         return (first(lambda x: x >= value - slack) + first(lambda x: x > value + slack)) / 2
 
     def grid(self) -> tuple[str | None, ...] | None:
-        """Every value there is; None when there is no end of them."""
+        """Every value there is; None when there is no end of them, or none that anyone would wait for."""
         if self.values:
             return self.values
         if self.distribution not in LISTED:
             return None
         step = self.numbers.get("q", 1.0)
+        if not (self.numbers["max"] - self.numbers["min"]) / step <= MOST:
+            return None
         first, last = math.ceil(self.numbers["min"] / step), math.floor(self.numbers["max"] / step)
         return tuple(written(n * step) for n in range(first, last + 1))
 

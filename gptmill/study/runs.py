@@ -15,14 +15,13 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from gptmill.durable import replace
 from gptmill.errors import TryAgain
-from gptmill.plain import read_plain
 from gptmill.study.record import ERROR, OUTPUT, STOPPED, Result, Run, last_line, result
+from gptmill.study.standing import Going, Standing, max_iters
 from gptmill.supervise.failure import cause
 from gptmill.supervise.heartbeat import read_beat, supervisor_file
 from gptmill.track.describe import is_run
@@ -39,52 +38,6 @@ class Stop(Protocol):
     """Becomes the number of a signal that asks to end."""
 
     signal: int | None
-
-
-@dataclass
-class Going:
-    """A process that trains.
-
-    Args:
-        place: which of the places it has, from 0.
-        beats: where it tells of itself.
-        max_iters: None until its plan is written.
-    """
-
-    run: Run
-    place: int
-    process: subprocess.Popen[bytes]
-    beats: Path
-    max_iters: int | None = None
-    iter: int = 0
-
-    @property
-    def share(self) -> float:
-        """Of its steps, those taken."""
-        return min(1.0, self.iter / self.max_iters) if self.max_iters else 0.0
-
-
-@dataclass
-class Standing:
-    """How far the study is: what it tells whoever watches.
-
-    Args:
-        ended: results of this call's runs, in the order they ended, those found finished first.
-        work: share of a run's steps, summed over what this call has done itself.
-    """
-
-    going: list[Going] = field(default_factory=list)
-    ended: list[Result] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    work: float = 0.0
-    began: float = field(default_factory=time.monotonic)
-
-    def left(self, n_runs: int) -> float | None:
-        """Seconds until all of ``n_runs`` have ended, as fast as it went so far; None: nothing to tell it by."""
-        shares = sum(each.share for each in self.going)
-        rest = n_runs - len(self.ended) - shares
-        done = self.work + shares
-        return rest * (time.monotonic() - self.began) / done if done > 0.02 else None
 
 
 class Runner:
@@ -186,7 +139,7 @@ class Runner:
             if (beat := read_beat(each.beats, 0)) is not None:
                 each.iter = beat.iter
             if each.max_iters is None:
-                each.max_iters = _max_iters(self.study / each.run.id)
+                each.max_iters = max_iters(self.study / each.run.id)
         wanted = self.watch(self.standing)
         for each in self.standing.going:
             if each.run.id in wanted and each.run.id not in self._ending:
@@ -240,10 +193,3 @@ def as_config(run: Run) -> bytes:
     """The settings as a YAML config; JSON's quotes are YAML's too."""
     lines = [f"{name}: {'null' if value is None else json.dumps(value)}\n" for name, value in run.settings.items()]
     return "".join(lines).encode()
-
-
-def _max_iters(folder: Path) -> int | None:
-    try:
-        return int(json.loads(read_plain(folder / "plan.json"))["max_iters"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None

@@ -10,7 +10,7 @@ from gptmill.study.bayes import suggest
 from gptmill.study.choose import numbered
 from gptmill.study.hyperband import to_stop
 from gptmill.study.record import Result, Run, keep_runs, recorded, result
-from gptmill.study.runs import Standing
+from gptmill.study.standing import Standing
 from gptmill.study.sweepfile import Bands, Sweep
 from gptmill.track.jsonl import read_events
 

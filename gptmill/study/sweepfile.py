@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gptmill.config.coerce import as_bool
-from gptmill.config.wording import config_error, nearest, one_line, show
+from gptmill.config.wording import config_error, show
 from gptmill.config.yamltree import Node, read_tree
 from gptmill.errors import UserError
-from gptmill.study.parameters import DISTRIBUTIONS, OF_LOGS, Parameter
+from gptmill.study.parameterfile import ParameterReader
+from gptmill.study.parameters import Parameter
 
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
@@ -26,7 +26,7 @@ ELSEWHERE = {  # what only a server of theirs can do
     "metrics": "is a search for several goals",
 }
 METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
-OF_A_PARAMETER = ("value", "values", "probabilities", "distribution", "parameters", "min", "max", "mu", "sigma", "q")
+MOST_EVALUATIONS = 1e9
 BANDS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
 
 
@@ -83,13 +83,9 @@ def read_sweep(text: str, path: str, metrics: Iterable[str]) -> Sweep:
     return _Reader(path).sweep(tree, list(metrics))
 
 
-class _Reader:
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.problems: list[str] = []
-
+class _Reader(ParameterReader):
     def sweep(self, tree: Node, metrics: list[str]) -> Sweep:
-        found = self.mapping(tree, "a sweep", KEYS)
+        found = self.mapping(tree, "a sweep", KEYS, ELSEWHERE)
         for theirs in [name for name in found if name in ELSEWHERE]:
             self.wrong(found.pop(theirs), f"{theirs}: {ELSEWHERE[theirs]}, which is not run here; leave it out")
         method = self.one_of(found, "method", METHODS) or "grid"
@@ -121,53 +117,6 @@ class _Reader:
             raise config_error(self.problems)
         return sweep
 
-    def wrong(self, node: Node, says: str) -> None:
-        self.problems.append(f"{self.path}:{node.line}: {says}")
-
-    def mapping(self, node: Node, what: str, keys: Iterable[str]) -> dict[str, Node]:
-        """A mapping's entries; those of other names are problems."""
-        if not isinstance(node.value, dict):
-            self.wrong(node, f"{what}: must be lines of key: value")
-            return {}
-        known = [*keys, *(ELSEWHERE if what == "a sweep" else ())]
-        for name, each in node.value.items():
-            if name not in known:
-                hint = nearest(name, known) or f"; {what} has {', '.join(keys)}"
-                self.wrong(each, f"{one_line(name)}: unknown key of {what}{hint}")
-        return {name: each for name, each in node.value.items() if name in known}
-
-    def one_of(self, found: dict[str, Node], name: str, words: Iterable[str]) -> str | None:
-        words = list(words)
-        if name not in found:
-            self.problems.append(f"{self.path}: has no {name}; one of {', '.join(words)}")
-            return None
-        value = found[name].value
-        if value in words:
-            return str(value)
-        hint = nearest(value, words) if isinstance(value, str) else ""
-        self.wrong(found[name], f"{name}: {show(found[name].plain())}: must be one of {', '.join(words)}{hint}")
-        return None
-
-    def number(self, node: Node, name: str) -> float:
-        try:
-            value = float(node.value) if isinstance(node.value, str) else math.nan
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            self.wrong(node, f"{name}: {show(node.plain())}: must be a number")
-            return 0.0
-        return value
-
-    def whole(self, node: Node, name: str) -> int:
-        value = self.number(node, name)
-        if not value.is_integer() or value < 1:
-            self.wrong(node, f"{name}: {show(node.plain())}: must be a whole number, at least 1")
-            return 1
-        return int(value)
-
-    def text(self, node: Node | None) -> str | None:
-        return node.value if node is not None and isinstance(node.value, str) else None
-
     def command(self, found: dict[str, Node]) -> tuple[str, ...]:
         """What the command gives to the program besides the parameters."""
         node, program = found.get("command"), self.text(found.get("program")) or "train.py"
@@ -183,95 +132,6 @@ class _Reader:
             return ()
         return tuple(word for word in texts[starts[-1] + 1 :] if not word.startswith("${"))
 
-    def parameters(self, node: Node) -> list[Parameter]:
-        """Those of a mapping and of mappings in it, whose names are for people only."""
-        if not isinstance(node.value, dict) or not node.value:
-            self.wrong(node, "parameters: must be lines of key: value")
-            return []
-        found: list[Parameter] = []
-        for name, each in node.value.items():
-            entries = self.mapping(each, f"parameter {one_line(name)}", OF_A_PARAMETER)
-            if "parameters" in entries:
-                found += self.parameters(entries["parameters"])
-            elif entries:
-                found += self.parameter(name, each, entries)
-        return found
-
-    def twice(self, parameters: list[Parameter]) -> None:
-        first: dict[str, Parameter] = {}
-        for each in parameters:
-            if each.name in first:
-                self.problems.append(
-                    f"{first[each.name].origin} and {each.origin}: {each.name} is there twice; keep one"
-                )
-            first.setdefault(each.name, each)
-
-    def parameter(self, name: str, node: Node, entries: dict[str, Node]) -> list[Parameter]:
-        name, origin = name.replace("-", "_"), f"{self.path}:{node.line}"
-        if "value" in entries:
-            self.only(entries, "value", "value", "distribution")
-            value = self.scalars(entries["value"], [entries["value"]])
-            return [Parameter(name, origin, value)] if value else []
-        if "values" in entries:
-            self.only(entries, "values", "values", "probabilities", "distribution")
-            listed = entries["values"].value
-            values = self.scalars(entries["values"], listed if isinstance(listed, list) else [])
-            weights = tuple(self.number(each, "probabilities") for each in self.listed(entries.get("probabilities")))
-            if weights and (len(weights) != len(values) or min(weights) < 0 or sum(weights) <= 0):
-                self.wrong(entries["probabilities"], "probabilities: must be one for each of values, 0 or more")
-                weights = ()
-            return [Parameter(name, origin, values, weights)] if values else []
-        if not entries.keys() & {"min", "max", "distribution"}:
-            self.wrong(node, f"parameter {one_line(name)}: needs value, values, or min and max")
-            return []
-        return self.range(name, node, entries)
-
-    def range(self, name: str, node: Node, entries: dict[str, Node]) -> list[Parameter]:
-        """A parameter with a distribution; without its name, that of its numbers."""
-        bounds = [self.text(entries.get(word)) or "" for word in ("min", "max")]
-        kind = "int_uniform" if all(bound.lstrip("+-").isdecimal() for bound in bounds) else "uniform"
-        if "distribution" in entries:
-            named = self.one_of(entries, "distribution", DISTRIBUTIONS)
-            if named is None:
-                return []
-            kind = named
-        wanted = DISTRIBUTIONS[kind][1]
-        self.only(entries, kind, "distribution", *wanted)
-        n = {word: value for word, value in wanted.items() if value is not None}
-        missing = [word for word in wanted if word not in n and word not in entries]
-        if missing:
-            self.wrong(node, f"parameter {one_line(name)}: {kind} needs {' and '.join(missing)}")
-            return []
-        n |= {word: self.number(entries[word], word) for word in wanted if word in entries}
-        if "min" in n and n["min"] > n["max"]:
-            self.wrong(node, f"parameter {one_line(name)}: min is above max")
-        if kind in OF_LOGS and n["min"] <= 0:
-            self.wrong(node, f"parameter {one_line(name)}: {kind} needs a min above 0")
-        if n.get("q", 1.0) <= 0 or n.get("sigma", 0.0) < 0:
-            self.wrong(node, f"parameter {one_line(name)}: q must be above 0, and sigma not below")
-        origin = f"{self.path}:{node.line}"
-        return [Parameter(name.replace("-", "_"), origin, distribution=kind, numbers=n)]
-
-    def only(self, entries: dict[str, Node], kind: str, *words: str) -> None:
-        for word, node in entries.items():
-            if word not in words:
-                self.wrong(node, f"{word}: has no meaning beside {kind}; leave one of them out")
-
-    def scalars(self, node: Node, listed: list[Node]) -> tuple[str | None, ...]:
-        if not listed or any(isinstance(each.value, list | dict) for each in listed):
-            self.wrong(node, f"{show(node.plain())}: must be {'values in a list' if listed != [node] else 'one value'}")
-            return ()
-        return tuple(each.value for each in listed if not isinstance(each.value, list | dict))
-
-    def listed(self, node: Node | None) -> list[Node]:
-        return node.value if node is not None and isinstance(node.value, list) else []
-
-    def can_be_walked(self, parameters: list[Parameter]) -> None:
-        for each in parameters:
-            if each.grid() is None:
-                says = f"a grid needs values, and {each.distribution} has no end of them; try method: random"
-                self.problems.append(f"{each.origin}: {each.name}: {says}")
-
     def bands(self, node: Node) -> Bands | None:
         """Evaluations after which hyperband compares; W&B's package ``sweeps``, hyperband_stopping.py."""
         found = self.mapping(node, "early_terminate", BANDS)
@@ -283,10 +143,21 @@ class _Reader:
             self.wrong(node, "early_terminate: eta must be above 1, and strict true or false")
             return None
         if "min_iter" in found:
-            first = self.whole(found["min_iter"], "min_iter")
-            return Bands(tuple(int(first * eta**n) for n in range(100) if first * eta**n < 1e9), eta, strict)
+            first: float = self.whole(found["min_iter"], "min_iter")
+            return Bands(tuple(int(at) for at in _steps(first, eta, MOST_EVALUATIONS)), eta, strict)
         if "max_iter" not in found or "s" not in found:
             self.wrong(node, "early_terminate: needs min_iter, or max_iter and s")
             return None
         last, s = self.whole(found["max_iter"], "max_iter"), self.whole(found["s"], "s")
-        return Bands(tuple(int(last / eta**n) for n in range(s, 0, -1) if last / eta**n >= 1), eta, strict)
+        down = [int(at) for at in _steps(last / eta, 1 / eta, 1.0)][:s]
+        return Bands(tuple(sorted(down)), eta, strict)
+
+
+def _steps(first: float, times: float, end: float) -> Iterator[float]:
+    """first, first x times, ... as long as it has not passed the end; at most a hundred."""
+    at = first
+    for _ in range(100):
+        if (at > end) if times > 1 else (at < end):
+            return
+        yield at
+        at *= times

@@ -16,8 +16,10 @@ import pytest
 
 from gptmill.errors import UserError
 from gptmill.study.record import ERROR, OUTPUT, Result, Run, keep_runs, recorded, result
-from gptmill.study.runs import Runner, Standing
+from gptmill.study.runs import Runner
+from gptmill.study.standing import Standing
 from gptmill.track.jsonl import read_events
+from gptmill.track.lock import lock_folder
 from tests.cli.run import ROOT
 
 TRAINER = (sys.executable, "-S", "-E", str(Path(__file__).with_name("trainer.py")))
@@ -112,13 +114,17 @@ def test_stop_on_failure_starts_nothing_more(tmp_path: Path) -> None:
 
 def test_what_another_process_trains_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gptmill.study.runs.BUSY", 0.05)
-    (tmp_path / "run-2").mkdir()
-    other = subprocess.Popen([*TRAINER, f"--out_dir={tmp_path / 'run-2'}"])
-    while not (tmp_path / "run-2" / "config.json").exists():
-        time.sleep(0.005)
-    held = runner(tmp_path)
+    lock, _ = lock_folder(tmp_path / "run-2")
+    open_locks = [lock]
+
+    def watch(standing: Standing) -> dict[str, str]:
+        if standing.notices and len(standing.ended) == 1 and open_locks:  # run-0 went first meanwhile
+            os.close(open_locks.pop())
+        return {}
+
+    held = runner(tmp_path, watch=watch)
     found = held.carry_out([RUNS[2], RUNS[0]])
-    assert other.wait(timeout=10) == 0
+    assert [each.run.id for each in found] == ["run-0", "run-2"]
     assert {each.state for each in found} == {"finished"} and ends(tmp_path)["run-2"] == 1
     assert held.standing.notices == [f"out_dir={tmp_path / 'run-2'}: in use by someone"]
 

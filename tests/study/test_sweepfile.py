@@ -101,6 +101,8 @@ def test_a_file_is_good_here_when_it_is_good_for_wandb(text: str) -> None:
         (GOOD + "  learning_rate: {value: 1}\n", "learning_rate is set twice"),
         (GOOD + "  a: {parameters: {learning_rate: {value: 1}}}\n", "s.yaml:5 and s.yaml:6: learning_rate is there twice"),
         (parameter("{value: *x}"), "aliases (*name) are not read"),
+        (parameter("{min: 1, max: 1000000000000}").replace("random", "grid"), "a grid needs values"),
+        (parameter("{distribution: q_uniform, min: 0, max: 1, q: 1e-300}").replace("random", "grid"), "a grid needs values"),
         (parameter("[" * 30 + "]" * 30), "nested more than 20 deep"),
         ("learning_rate: 1\n", "is not a sweep"),
         ("method: [\n", "not valid YAML"),
@@ -111,6 +113,23 @@ def test_what_cannot_be_swept_is_one_line(text: str, says: str) -> None:
     with pytest.raises(UserError) as told:
         read(text)
     assert len(told.value.problems) == 1 and says in told.value.problems[0], told.value
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn_only"),
+    [
+        ("{min: 900, max: 1000, distribution: log_uniform}", {"inf"}),
+        ("{min: -1e308, max: 1e308}", {"inf"}),
+        ("{sigma: 1e308, distribution: log_normal}", {"inf", "0"}),
+    ],
+)
+def test_what_no_float_can_hold_is_left_to_the_key_to_refuse(text: str, drawn_only: set[str]) -> None:
+    assert {each["learning_rate"] for each in drawn(read(parameter(text)), 20, seed=0)} <= drawn_only
+
+
+def test_bands_without_end_end() -> None:
+    bands = read(GOOD + "early_terminate: {type: hyperband, max_iter: 27, s: 1000000000, eta: 3}\n").bands
+    assert bands is not None and bands.at == (1, 3, 9)
 
 
 def test_the_words_of_a_command_go_to_every_run() -> None:
