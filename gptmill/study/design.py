@@ -10,8 +10,7 @@ from typing import Literal, TypeVar, cast, get_args
 
 from gptmill.config.coerce import as_bool
 from gptmill.config.wording import nearest, one_line
-
-Node = object
+from gptmill.config.yamltree import Node
 from gptmill.errors import ConfigError, UserError
 
 T = TypeVar("T")
@@ -19,6 +18,7 @@ View = Literal["tokens", "flops", "time"]  # what every arm may spend as much of
 KEYS = ("base", "settings", "baseline", "arms", "seeds", "view", "detect", "drop_hopeless")
 OURS = ("seed", "out_dir", "output_dir", "resume", "init_from")  # settings that no arm may have of its own
 NAME = re.compile(r"[A-Za-z0-9+][A-Za-z0-9 _.,+=-]{0,59}")  # also the name of a folder
+STUDY_FILE = re.compile(r"^arms:", re.MULTILINE)  # tells a study from a config and from a sweep
 BASELINE = "baseline"
 SEEDS = 5  # find 2.5 times the spread between seeds in one of four arms: docs/guide/ablate.md
 DETECT = 0.01  # nats/token

@@ -5,7 +5,8 @@ so that it is small enough to keep beside a paper.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from gptmill.report.compare_page import N_COLOURS
 from gptmill.report.page import render
@@ -14,6 +15,9 @@ from gptmill.report.traces import axis_title
 from gptmill.study.outcome import Logs, curve, lead
 from gptmill.study.tables import different, every_run, spent
 from gptmill.units import count, duration, flops
+
+if TYPE_CHECKING:
+    import numpy as np
 
 AXES = ("tokens", "flops", "time", "steps")
 CALLED = {"flops": "FLOP"}
@@ -108,7 +112,7 @@ def _views(found: dict[str, Any], draw: Callable[[str], str | None]) -> list[tup
 def _losses(logs: Logs, axis: str, colours: dict[str, str], dashes: dict[str, str]) -> str | None:
     found = {name: curve(runs, axis) for name, runs in logs.items()}
     drawn = [
-        Band(name, colours[name], x_N, losses_SN.mean(0), losses_SN.min(0), losses_SN.max(0), dashes[name])
+        _band(name, colours[name], dashes[name], x_N, losses_SN)
         for name, (x_N, losses_SN) in found.items()
         if len(x_N) > 1
     ]
@@ -118,35 +122,26 @@ def _losses(logs: Logs, axis: str, colours: dict[str, str], dashes: dict[str, st
 def _leads(logs: Logs, baseline: str, axis: str, colours: dict[str, str], dashes: dict[str, str]) -> str | None:
     found = {name: lead(runs, logs.get(baseline, {}), axis) for name, runs in logs.items() if name != baseline}
     drawn = [
-        Band(name, colours[name], x_N, lead_SN.mean(0), lead_SN.min(0), lead_SN.max(0), dashes[name])
-        for name, (x_N, lead_SN) in found.items()
-        if len(x_N) > 1
+        _band(name, colours[name], dashes[name], x_N, lead_SN) for name, (x_N, lead_SN) in found.items() if len(x_N) > 1
     ]
     return _drawing(drawn, axis, f"loss minus that of {baseline}", zero=True) if drawn else None
 
 
+def _band(name: str, colour: str, dash: str, x_N: np.ndarray, seeds_SN: np.ndarray) -> Band:
+    mean, low, high = (values_N.tolist() for values_N in (seeds_SN.mean(0), seeds_SN.min(0), seeds_SN.max(0)))
+    return Band(name, colour, x_N.tolist(), mean, low, high, dash)
+
+
 def _drawing(drawn: list[Band], axis: str, y_title: str, *, zero: bool = False) -> str:
-    late = [abs(float(y)) for b in drawn for x, *ys in zip(b.x, b.low, b.high) for y in ys if x >= EARLY * b.x[-1]]
-    longest = max(float(band.x[-1]) for band in drawn)
-    x_title, unit = axis_title(axis, longest)
+    late = [abs(y) for b in drawn for x, *ys in zip(b.x, b.low, b.high) for y in ys if x >= EARLY * b.x[-1]]
+    x_title, unit = axis_title(axis, max(band.x[-1] for band in drawn))
     tick = {
         "tokens": count,
         "steps": lambda x: f"{x:,.0f}",
         "flops": lambda x: flops(x).removesuffix("FLOP") if x else "0",
         "time": lambda x: f"{x:g}",
     }[axis]
-    scaled = [
-        Band(
-            b.name,
-            b.colour,
-            [float(x) / unit for x in b.x],
-            list(map(float, b.y)),
-            list(map(float, b.low)),
-            list(map(float, b.high)),
-            b.dash,
-        )
-        for b in drawn
-    ]
+    scaled = [replace(band, x=[x / unit for x in band.x]) for band in drawn]
     return bands(scaled, x_title=x_title, y_title=y_title, tick=tick, top=max(late), zero=zero)
 
 

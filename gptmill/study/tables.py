@@ -17,18 +17,16 @@ def arms(found: dict[str, Any]) -> Table:
     """A row for each arm; differences are against the baseline."""
     rows = []
     for arm in found["arms"]:
-        interval = f"{arm['low']:+.4f} to {arm['high']:+.4f}" if arm["low"] is not None else NONE
+        interval = f"[{arm['low']:+.4f}, {arm['high']:+.4f}]" if arm["low"] is not None else NONE
         rows.append([
             arm["arm"],
             known(arm["val_loss"], "{:.4f}"),
-            known(arm["val_loss_spread"], "{:.4f}"),
             known(arm["difference"], "{:+.4f}"),
             interval,
             known(arm["p_holm"], "{:.3f}"),
-            known(arm["effect_size"], "{:+.1f}"),
             str(arm["seeds"]),
         ])  # fmt: skip
-    header = ["arm", "val loss", "± seeds", "difference", "95 % interval", "p (Holm)", "effect", "seeds"]
+    header = ["arm", "val loss", "difference", "95 % interval", "p (Holm)", "seeds"]
     equal = {"tokens": "tokens", "flops": "training FLOP", "time": "training time"}[found["view"]]
     title = f"Final validation loss [nats/token], differences from {found['baseline']} at equal {equal}"
     return Table(title, header, rows, 1, "; ".join(found["warnings"]))
