@@ -117,17 +117,18 @@ def vary(options: Sequence[str], base: Sequence[str], same: Callable[[Sequence[s
             raise UserError(
                 f"--vary {one_line(option)}: write --vary KEY=VALUE,VALUE, such as normalization=layernorm,rmsnorm"
             )
+        if len(set(values)) < len(values):
+            raise UserError(f"--vary {one_line(option)}: a value is listed twice; list values that differ")
         own = next((value for value in values if same([f"--{key}={value}"])), None)
         if own is None and len(values) > 1:
             own = values[0]
             fixed.append(f"--{key}={own}")
         arms += [Arm(f"{key}={value}", (f"--{key}={value}",)) for value in values if value != own]
         baseline = f"{key}={own}" if own is not None and len(options) == 1 else BASELINE
-    names = [arm.name for arm in arms]
-    for name in names:
+    for name in (names := [arm.name for arm in arms]):
         _check_name(name, "--vary")
     if not arms or len(set(names)) < len(names):
-        why = "the config has these values already" if not arms else "a value is listed twice"
+        why = "a value is listed twice" if arms else "the config has these values already"
         raise UserError(f"--vary {' --vary '.join(map(one_line, options))}: {why}; list values that differ")
     return Design((*base, *fixed), (Arm(baseline), *arms))
 
