@@ -16,14 +16,14 @@ from gptmill.cli.compare import print_tables
 from gptmill.cli.parts import Import, import_parts
 from gptmill.cli.report import save, writable
 from gptmill.cli.say import say
-from gptmill.cli.studying import carry_out, foresee, foreseen_table, hold, prepare, split
+from gptmill.cli.studying import carry_out, check, foresee, foreseen_table, hold, prepare, split
 from gptmill.config.files import find_config, text_of
 from gptmill.config.layers import Parts
+from gptmill.config.yamlfile import ARMS
 from gptmill.config.yamltree import read_tree
 from gptmill.durable import canonical_json
 from gptmill.errors import GptmillError, UserError
 from gptmill.study.design import (
-    STUDY_FILE,
     Design,
     positive_number,
     read_design,
@@ -34,6 +34,7 @@ from gptmill.study.design import (
     vary as varied,
 )
 from gptmill.study.record import Result, keep_runs
+from gptmill.study.statistics import require_scipy
 
 Flag = Annotated[bool, Parameter(negative="")]
 KIND = "ablation"
@@ -98,27 +99,28 @@ def ablate(
     )
     if design.view == "time" and (parallel or 1) > 1:
         raise UserError(f"--parallel={parallel}: runs beside each other slow each other; leave it out with --view=time")
-    settled = settle(design, flags, parts)
+    settled = settle(design, parts)
     resolved = [each.resolved for each in settled]
     numbers = seeds_of(settled, design.seeds)
     if dry_run:
-        runs = runs_of(design, settled, flags, numbers, dict.fromkeys([arm.name for arm in design.arms], 1.0))
-        print_tables([foreseen_table(foresee(runs, resolved * len(numbers)))])
+        runs = runs_of(design, settled, numbers, dict.fromkeys([arm.name for arm in design.arms], 1.0))
+        print_tables([foreseen_table(foresee(runs, check(runs, parts)))])
         return 0
+    require_scipy()
     study = out_dir or Path(f"out-{name}")
     page = writable(out, "--out") if out is not None else None
     prepare(resolved)
     hold(study)
     paces: dict[str, float] = {}
     if design.view == "time":
-        short = pace_runs(design, settled, flags)
+        short = pace_runs(design, settled)
         results, code = carry_out(
             study, short, n_runs=len(short), resolved=resolved, parallel=1, import_=import_, headline=pace
         )
         if code:
             return code
         paces = paces_of(settled, results)
-    runs = runs_of(design, settled, flags, numbers, paces)
+    runs = runs_of(design, settled, numbers, paces)
     keep_runs(study, KIND, runs)
     results, code = carry_out(
         study,
@@ -148,18 +150,20 @@ def asked_for(configs: Sequence[str], flags: Sequence[str], options: Sequence[st
         UserError: neither a study file nor anything to vary, or both.
     """
     texts = {name: text_of(found) for name in configs if (found := find_config(name)).shown.endswith((".yaml", ".yml"))}
-    studies = [name for name, text in texts.items() if STUDY_FILE.search(text)]
+    studies = [name for name, text in texts.items() if ARMS.search(text)]
     if not studies:
         if not options:
             raise UserError(
                 "gptmill ablate: nothing to compare; add --vary KEY=VALUE,VALUE, or name a study such as ablate_gpt2_to_llama"
             )
-        return varied(options, configs, same_settings(configs, flags, parts)), "ablate"
+        base = [*configs, *flags]
+        return varied(options, base, same_settings(base, parts)), "ablate"
     if options or len(configs) > 1:
         more = f"--vary {options[0]}" if options else next(name for name in configs if name != studies[0])
         raise UserError(f"{more}: {studies[0]} is a study, which names its own configs and arms; leave one of them out")
     found = find_config(studies[0])
-    return read_design(read_tree(texts[studies[0]], found.shown), found.shown), Path(found.shown).stem
+    design = read_design(read_tree(texts[studies[0]], found.shown), found.shown)
+    return replace(design, base=(*design.base, *flags)), Path(found.shown).stem
 
 
 def conclude(

@@ -35,16 +35,13 @@ class Settled:
     own_length: bool
 
 
-def settle(design: Design, flags: Sequence[str], parts: Parts | None) -> list[Settled]:
+def settle(design: Design, parts: Parts | None) -> list[Settled]:
     """Every arm, checked and planned, the baseline first.
-
-    Args:
-        flags: given on the command line for all arms.
 
     Raises:
         ConfigError: everything wrong with any arm, once; also arms whose losses could not be compared.
     """
-    words = {arm.name: (*design.base, *flags, *arm.flags) for arm in design.arms}
+    words = {arm.name: (*design.base, *arm.flags) for arm in design.arms}
     resolved = check([Run(name, argv) for name, argv in words.items()], parts)
     machine = detect_machine(resolved[0].config.device, demanded=False)
     settled = [
@@ -55,13 +52,13 @@ def settle(design: Design, flags: Sequence[str], parts: Parts | None) -> list[Se
     return settled
 
 
-def same_settings(base: Sequence[str], flags: Sequence[str], parts: Parts | None) -> Callable[[Sequence[str]], bool]:
+def same_settings(base: Sequence[str], parts: Parts | None) -> Callable[[Sequence[str]], bool]:
     """Whether more flags leave the config as it is; what is wrong with them is said when the arms are checked."""
-    (plain,) = check([Run("baseline", (*base, *flags))], parts)
+    (plain,) = check([Run("baseline", tuple(base))], parts)
 
     def same(more: Sequence[str]) -> bool:
         try:
-            (found,) = check([Run("arm", (*base, *flags, *more))], parts)
+            (found,) = check([Run("arm", (*base, *more))], parts)
         except ConfigError:
             return False
         return found.config == plain.config
@@ -74,9 +71,7 @@ def seeds_of(settled: Sequence[Settled], n: int) -> list[int]:
     return list(range(first, first + n))
 
 
-def runs_of(
-    design: Design, settled: Sequence[Settled], flags: Sequence[str], seeds: Sequence[int], paces: Mapping[str, float]
-) -> list[Run]:
+def runs_of(design: Design, settled: Sequence[Settled], seeds: Sequence[int], paces: Mapping[str, float]) -> list[Run]:
     """Every arm with every seed, seed by seed, so that a study that is cut short is cut evenly.
 
     Args:
@@ -84,19 +79,17 @@ def runs_of(
     """
     lengths = {each.arm.name: _length(each, settled[0], design, paces) for each in settled}
     return [
-        Run(
-            folder_of(each.arm.name, seed), (*_words(design, flags, each.arm, lengths[each.arm.name]), f"--seed={seed}")
-        )
+        Run(folder_of(each.arm.name, seed), (*_words(design, each.arm, lengths[each.arm.name]), f"--seed={seed}"))
         for seed in seeds
         for each in settled
     ]
 
 
-def pace_runs(design: Design, settled: Sequence[Settled], flags: Sequence[str]) -> list[Run]:
+def pace_runs(design: Design, settled: Sequence[Settled]) -> list[Run]:
     """Short runs of every arm in turn, that tell how long a step of each takes here."""
     short = (f"--max_iters={PACE_STEPS}", f"--eval_interval={PACE_STEPS}", "--eval_iters=1")
     return [
-        Run(f"pace/{folder_of(each.arm.name, n)}", (*_without_length((*design.base, *flags, *each.arm.flags)), *short))
+        Run(f"pace/{folder_of(each.arm.name, n)}", (*_without_length((*design.base, *each.arm.flags)), *short))
         for n in range(1, PACE_ROUNDS + 1)
         for each in settled
     ]
@@ -150,8 +143,8 @@ def _length(each: Settled, baseline: Settled, design: Design, paces: Mapping[str
     return steps, max(1, round(baseline.plan.lr_decay_iters * steps / max(1, baseline.plan.max_iters)))
 
 
-def _words(design: Design, flags: Sequence[str], arm: Arm, length: tuple[int, int] | None) -> tuple[str, ...]:
-    words = (*design.base, *flags, *arm.flags)
+def _words(design: Design, arm: Arm, length: tuple[int, int] | None) -> tuple[str, ...]:
+    words = (*design.base, *arm.flags)
     if length is None:
         return words
     return (*_without_length(words), f"--max_iters={length[0]}", f"--{HORIZON}={length[1]}")
@@ -171,15 +164,15 @@ def _require_same_text(settled: Sequence[Settled]) -> None:
     first = settled[0].plan
     problems = []
     for each in settled[1:]:
-        for key, mine, theirs in (
-            ("dataset", each.plan.data_path, first.data_path),
-            ("tokenizer", each.resolved.config.tokenizer, settled[0].resolved.config.tokenizer),
-            ("vocab_size", each.plan.shape.vocab_size, first.shape.vocab_size),
-        ):
-            if mine != theirs:
-                problems.append(
-                    f"arm {each.arm.name}: {key} {mine} and not {theirs} as {settled[0].arm.name} has it: losses per token "
-                    "of other text or other tokens cannot be compared; give all arms the same"
-                )
+        pairs = {
+            "dataset": (each.plan.data_path, first.data_path),
+            "tokenizer": (each.resolved.config.tokenizer, settled[0].resolved.config.tokenizer),
+            "vocab_size": (each.plan.shape.vocab_size, first.shape.vocab_size),
+        }
+        if unlike := [f"{key} {mine} in place of {theirs}" for key, (mine, theirs) in pairs.items() if mine != theirs]:
+            problems.append(
+                f"arm {each.arm.name}: {', '.join(unlike)}: losses per token of other text or other tokens cannot be "
+                f"compared with those of {settled[0].arm.name}; give all arms the same"
+            )
     if problems:
         raise ConfigError(*problems)

@@ -18,7 +18,6 @@ View = Literal["tokens", "flops", "time"]  # what every arm may spend as much of
 KEYS = ("base", "settings", "baseline", "arms", "seeds", "view", "detect", "drop_hopeless")
 OURS = ("seed", "out_dir", "output_dir", "resume", "init_from")  # settings that no arm may have of its own
 NAME = re.compile(r"[A-Za-z0-9+][A-Za-z0-9 _.,+=-]{0,59}")  # also the name of a folder
-STUDY_FILE = re.compile(r"^arms:", re.MULTILINE)  # tells a study from a config and from a sweep
 BASELINE = "baseline"
 SEEDS = 5  # find 2.5 times the spread between seeds in one of four arms: docs/guide/ablate.md
 DETECT = 0.01  # nats/token
@@ -37,7 +36,7 @@ class Design:
     """A study before its first run.
 
     Args:
-        base: configs and flags of every arm, as ``gptmill train`` takes them.
+        base: configs and flags of every arm, as ``gptmill train`` takes them; those of an arm outrank them.
         arms: the baseline first.
         seeds: how many runs of each arm.
         detect: the difference worth seeing [nats/token].

@@ -12,10 +12,20 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gptmill.errors import UserError
+
 ALPHA = 0.05  # how often all comparisons of a study together may find what is not there
 POWER = 0.8  # how often a difference that is there should be found, as in Cohen 1988
 FEWEST = 3  # seeds; two give an interval of 13 standard errors to each side
 MOST_SEEDS = 1000  # beyond that a hint says so and no more
+
+
+def require_scipy() -> None:
+    """Better before the first run than after the last. Raises: UserError: it is not installed; says how to get it."""
+    try:
+        import scipy  # noqa: F401
+    except ImportError:
+        raise UserError("a study's statistics need scipy: pip install 'scipy>=1.13'") from None
 
 
 @dataclass(frozen=True)

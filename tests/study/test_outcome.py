@@ -103,7 +103,10 @@ def test_the_page_is_small_and_runs_no_script(tmp_path: Path):
 def test_the_plot_of_intervals_is_to_scale(tmp_path: Path):
     text = page(tmp_path)
     plot = text[text.index("<svg") : text.index("</svg>")]
-    ticks = [(float(x), float(value)) for x, value in re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="middle">([+-]?[\d.]+)<', plot)]
+    ticks = [
+        (float(x), float(value))
+        for x, value in re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="middle">([+-]?[\d.]+)<', plot)
+    ]
     means = [float(x) for x in re.findall(r'<circle cx="([\d.]+)" cy="[\d.]+" r="5"', plot)]
     slope, offset = np.polyfit(*zip(*ticks), 1)
     expected = [np.mean(np.subtract(FINALS[arm], FINALS["base"])) for arm in ("better", "equal")]
