@@ -131,6 +131,8 @@ def ablate(
         import_=import_,
         stop_on_failure=stop_on_failure,
     )
+    if code >= 128:
+        return code
     options = [f"--vary={option}" for option in vary or []]
     options += [f"--{key}={value}" for key, value in (("seeds", seeds), ("view", view), ("detect", detect)) if value]
     command = shlex.join(["gptmill", "ablate", *argv, *options, *(["--drop_hopeless"] if drop_hopeless else [])])
