@@ -26,7 +26,7 @@ DOCUMENTS = [
     *("openwebtext_adaptive_batch", "sweep_lambda_openwebtext", "gpt2-shakespeare", "gpt2-shakespeare-conservative"),
     *("gpt2-shakespeare-simple", "gpt2-shakespeare-l4", "gpt2-shakespeare-w7900", "gpt2-shakespeare-matrix"),
 ]
-STUDIES = ["ablate_gpt2_to_llama", "ablate_small"]
+STUDIES = ["ablate_gpt2_to_llama", "ablate_optimizers", "ablate_small"]
 NANOGPT = [
     *("train_gpt2", "train_shakespeare_char", "finetune_shakespeare"),
     *("eval_gpt2", "eval_gpt2_medium", "eval_gpt2_large", "eval_gpt2_xl"),
