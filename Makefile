@@ -65,7 +65,7 @@ install: .venv/installed  ## everything a user needs, in .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing gptmill and its libraries into .venv (a minute or two)"
-	@$(PIP) --editable '.[parquet,kconfig,report,sweep]'
+	@$(PIP) --editable '.[parquet,kconfig,report,sweep,study]'
 	@touch $@
 
 .venv/dev: .venv/installed

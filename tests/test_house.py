@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "report": {"track"},
     "supervise": {"plan.types"},
     "interop": {"track", "model"},
-    "study": {"config", "track", "supervise"},
+    "study": {"config", "track", "supervise", "report"},
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gptmill.cli.configs import first_words
+from gptmill.cli.configs import MANY, first_words
 from gptmill.cli.dataset import as_prepared
 from gptmill.cli.pretrained import as_layer
 from gptmill.config import later
@@ -48,7 +48,8 @@ def _figures(found: Found) -> list[str]:
     """Parameters, tokens per iteration, tokens in all; a length in epochs stays one until the data is there."""
     config = config_of(found)
     if config is None:
-        command = "sweep" if found.shown.endswith(".yaml") else "matrix"
+        (says,) = read_found(found, KNOWN).problems
+        command = next(command for command in MANY if f"`gptmill {command}" in says)
         return ["", "", f"many runs: `gptmill {command}`"]
     plan = plan_of(config.model_copy(update={"epochs": None}))
     if config.eval_only:

@@ -14,7 +14,7 @@ from gptmill.config.names import KNOWN
 from gptmill.config.wording import one_line
 from gptmill.errors import GptmillError
 
-MANY = "many runs"
+MANY = ("sweep", "matrix", "ablate")  # commands that carry out many runs
 
 
 def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -41,10 +41,11 @@ def configs(*, table: Annotated[bool, Parameter(negative="")] = False) -> None:
     shipped = [found for found in packaged("configs") if Path(found.shown).stem not in here]
     runs = {found: _missing(found) for found in on_disk + shipped}
     _section("Configs: gptmill train NAME", [found for found, missing in runs.items() if not missing])
-    if many := [found for found, missing in runs.items() if missing == MANY]:
-        print()
-        _section("Many runs: gptmill sweep NAME, gptmill matrix NAME", many)
-    if waiting := {found: missing for found, missing in runs.items() if missing not in ("", MANY)}:
+    for command in MANY:
+        if lists := [found for found, missing in runs.items() if missing == command]:
+            print()
+            _section(f"Many runs: gptmill {command} NAME", lists)
+    if waiting := {found: missing for found, missing in runs.items() if missing and missing not in MANY}:
         print()
         _section("Configs that need what is not in this version", list(waiting), waiting)
     widths = {found: read_found(found, KNOWN).layer.get("n_embd") for found in packaged("config/presets")}
@@ -64,15 +65,15 @@ def _section(title: str, files: list[Found], missing: dict[Found, str] | None = 
 
 
 def _missing(found: Found) -> str:
-    """What a config asks for that this version has not, '' when it runs."""
+    """What a config asks for that this version has not, or the command for its many runs; '' when it is one run."""
     try:
         load([found.shown])
     except GptmillError as error:
         told = [problem for problem in error.problems if "not in this version" in problem]
         if told:
             return told[0].partition(" is not in this version")[0].rpartition(": ")[2]
-        if any("gptmill sweep" in problem or "gptmill matrix" in problem for problem in error.problems):
-            return MANY
+        if many := [command for command in MANY if any(f"`gptmill {command}" in p for p in error.problems)]:
+            return many[0]
     return ""
 
 

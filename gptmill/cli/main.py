@@ -40,6 +40,7 @@ COMMANDS = {
     "report": "Write one HTML page about a run.",
     "sweep": "Carry out a W&B sweep file here: a list of runs, ranked at the end.",
     "matrix": "Train every combination of optimizers, pruning methods and sparsities.",
+    "ablate": "Compare arms over several seeds, and say which differ.",
     "compare": "Rank runs: a table, and one HTML page.",
 }
 RESERVED = ("import", "eval")  # words of Python's own; the functions have an underscore
@@ -47,8 +48,6 @@ for name, says in COMMANDS.items():
     function = name.replace("-", "_") + "_" * (name in RESERVED)
     app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
-# Named in the documentation of gptmill's design and not built yet: say so, instead of "unknown command".
-LATER = ("ablate",)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -92,8 +91,6 @@ def complain(*problems: str) -> None:
 
 def run(tokens: list[str]) -> int:
     """Carry out one command line; the exit code is the command's own, 0 unless it says otherwise."""
-    if tokens and tokens[0] in LATER:
-        raise UserError(f"gptmill {tokens[0]}: not in this version; `gptmill --help` lists what is")
     code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     if tokens and tokens[0] in ("train", "train-lm", "plan", "schedule") and ("--help" in tokens or "-h" in tokens):
         from gptmill.cli.keyhelp import print_key_help

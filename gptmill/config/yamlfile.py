@@ -15,6 +15,7 @@ from gptmill.config.layers import Reading, Setting
 from gptmill.config.wording import one_line
 
 SWEEP = re.compile(r"^(method|program):", re.MULTILINE)  # W&B's keys of a sweep
+ARMS = re.compile(r"^arms:", re.MULTILINE)  # our key of a study
 PARAMETERS = re.compile(r"^parameters:", re.MULTILINE)
 NULL = ("", "~", "null", "Null", "NULL", "None")
 
@@ -24,6 +25,9 @@ def read_yaml(text: str, path: str) -> Reading:
     if SWEEP.search(text) and PARAMETERS.search(text):
         says = "is a sweep, a list of runs, not a config; start it with"
         return Reading(problems=[f"{path}: {says} `gptmill sweep {path}`"])
+    if ARMS.search(text):
+        says = "is a study, runs of several arms, not a config; start it with"
+        return Reading(problems=[f"{path}: {says} `gptmill ablate {path}`"])
     reading = Reading()
     try:
         events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

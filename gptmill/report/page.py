@@ -23,7 +23,7 @@ def render(template: str, *, title: str, figures: dict[str, Any], **values: Any)
 
     Args:
         template: name of a file in ``web/``.
-        figures: by name; the template places each.
+        figures: by name; the template places each. A page without any runs no script.
         values: what else the template names.
 
     Raises:
@@ -51,7 +51,7 @@ def render(template: str, *, title: str, figures: dict[str, Any], **values: Any)
     scripts = {
         "plotly": (resources.files(plotly) / "package_data" / "plotly.min.js").read_text("utf-8"),
         "script": (web / "page.js").read_text("utf-8"),
-    }
+    } if figures else {}  # fmt: skip
     page = environment.get_template(template).render(
         **values,
         **{name: Markup(text) for name, text in scripts.items()},
@@ -73,5 +73,5 @@ def in_script(value: Any) -> str:
 def policy(*scripts: str) -> str:
     """Content-Security-Policy: these scripts and the page's style, no address anywhere."""
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"

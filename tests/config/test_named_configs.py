@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gptmill.cli.config_table import config_of, plan_of, table
+from gptmill.cli.configs import MANY
 from gptmill.config.dotconfig import read_dotconfig
 from gptmill.config.files import Found, packaged, read_found
 from gptmill.config.load import load
@@ -25,6 +26,7 @@ DOCUMENTS = [
     *("openwebtext_adaptive_batch", "sweep_lambda_openwebtext", "gpt2-shakespeare", "gpt2-shakespeare-conservative"),
     *("gpt2-shakespeare-simple", "gpt2-shakespeare-l4", "gpt2-shakespeare-w7900", "gpt2-shakespeare-matrix"),
 ]
+STUDIES = ["ablate_gpt2_to_llama", "ablate_optimizers", "ablate_small"]
 NANOGPT = [
     *("train_gpt2", "train_shakespeare_char", "finetune_shakespeare"),
     *("eval_gpt2", "eval_gpt2_medium", "eval_gpt2_large", "eval_gpt2_xl"),
@@ -50,7 +52,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_config_of_the_documents_and_of_nanogpt_is_there() -> None:
-    assert set(NAMED) == {*DOCUMENTS, *NANOGPT, "quick"}
+    assert set(NAMED) == {*DOCUMENTS, *NANOGPT, *STUDIES, "quick"}
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))
@@ -61,7 +63,8 @@ def test_a_named_config_loads_or_names_what_is_missing_under_all_three_spellings
             said.add(load([spelling]).config.model_dump_json(exclude={"wandb_run_name"}))  # some have the time in it
         except ConfigError as error:
             assert len(error.problems) <= 3
-            assert all("is not in this version" in p or "gptmill sweep" in p or "gptmill matrix" in p for p in error.problems)  # fmt: skip
+            said_of = ("is not in this version", *(f"gptmill {command}" for command in MANY))
+            assert all(any(words in p for words in said_of) for p in error.problems)
             said.add(str(error.problems))
     assert len(said) == 1
 
@@ -167,6 +170,12 @@ def test_a_sweep_is_not_a_config_and_says_where_it_belongs(tmp_path: Path) -> No
     done = gptmill(tmp_path, "train", "sweep_lambda_openwebtext")
     assert done.code == 2
     assert done.err.count("\n") == 1 and "is a sweep" in done.err and "`gptmill sweep" in done.err
+
+
+def test_a_study_is_not_a_config_and_says_where_it_belongs(tmp_path: Path) -> None:
+    done = gptmill(tmp_path, "train", "ablate_gpt2_to_llama")
+    assert done.code == 2
+    assert done.err.count("\n") == 1 and "is a study" in done.err and "`gptmill ablate" in done.err
 
 
 def test_a_matrix_is_one_line_however_many_symbols_it_has() -> None:

@@ -1,0 +1,122 @@
+"""gptmill ablate: from the command line to the verdicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run import SMALL, gptmill, prepare_tiny
+
+STUDY = """\
+settings:
+  max_iters: 12
+  lr_decay_iters: 12
+seeds: 3
+arms:
+  base:
+  noisy:
+    learning_rate: 0.5
+"""
+FLAGS = [word for word in SMALL if not word.startswith(("--max_iters", "--lr_decay_iters", "--learning_rate"))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ablate")
+    prepare_tiny(path)
+    (path / "rate.yaml").write_text(STUDY)
+    return path
+
+
+def listed(folder: Path, *words: str) -> list[list[str]]:
+    """The rows of a dry run: run, steps, tokens, ..."""
+    done = gptmill(folder, "ablate", *words, "--dry_run")
+    assert done.code == 0, done.err
+    return [line.split() for line in done.out.splitlines()[2:] if "-seed" in line]
+
+
+def test_arms_are_trained_on_the_same_text_with_the_same_seeds_and_the_same_command_goes_on(folder: Path) -> None:
+    first = gptmill(folder, "ablate", "rate.yaml", *FLAGS, "--seeds=1", "--json").json()
+    assert [arm["verdict"] for arm in first["arms"]] == ["baseline", "too few seeds"]
+    runs = {path.name: path for path in (folder / "out-rate").glob("*-seed*")}
+    assert set(runs) == {"base-seed1337", "noisy-seed1337"}
+    # another rate, the same first loss: the same weights have seen the same first batch
+    losses = [
+        next(e["loss"] for line in (path / "metrics.jsonl").open() if (e := json.loads(line))["event"] == "step_done")
+        for path in runs.values()
+    ]
+    assert losses[0] == losses[1]
+    assert first["arms"][0]["runs"][0]["val_loss"] != first["arms"][1]["runs"][0]["val_loss"]
+
+    for seed in (1338, 1339):  # as if those runs had been made: their losses differ a little, as seeds' do
+        for arm in ("base", "noisy"):
+            copy = folder / "out-rate" / f"{arm}-seed{seed}"
+            shutil.copytree(runs[f"{arm}-seed1337"], copy)
+            config = json.loads((copy / "config.json").read_text())
+            config["keys"]["seed"]["value"] = seed
+            (copy / "config.json").write_text(json.dumps(config))
+            shift = {1338: 0.01, 1339: 0.02}[seed] * (1.1 if arm == "noisy" else 1)
+            lines = [json.loads(line) for line in (copy / "metrics.jsonl").open()]
+            for event in lines:
+                if event["event"] == "eval_done":
+                    event["val_loss"] += shift
+            (copy / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in lines))
+    done = gptmill(folder, "ablate", "rate.yaml", *FLAGS)
+    assert done.code == 0, done.err
+    assert "noisy: worse by" in done.out or "noisy: better by" in done.out
+    found = json.loads((folder / "out-rate" / "ablation.json").read_text())
+    assert [run["seed"] for run in found["arms"][1]["runs"]] == [1337, 1338, 1339]
+    assert found["differences"]["learning_rate"] == {"base": 0.0006, "noisy": 0.5}
+    page = (folder / "out-rate" / "ablation.html").read_text()
+    assert "gptmill ablate rate.yaml" in page and "than base" in page
+
+
+def test_every_arm_of_the_documents_study_is_a_run_of_every_seed(tmp_path: Path) -> None:
+    rows = listed(tmp_path, "ablate_gpt2_to_llama")
+    arms = ["gpt2", "rope", "rmsnorm", "swiglu", "llama"]
+    assert [row[0] for row in rows] == [f"{arm}-seed{seed}" for seed in range(1337, 1342) for arm in arms]
+    assert {row[1] for row in rows} == {"5,000"}
+
+
+def test_equal_flops_and_equal_tokens_decide_how_many_steps_an_arm_takes(folder: Path) -> None:
+    words = [*FLAGS, "--max_iters=100", "--vary=n_layer=1,4", "--vary=batch_size=8", "--seeds=1"]
+    steps = {row[0]: row[1] for row in listed(folder, *words)}
+    assert steps == {"baseline-seed1337": "100", "n_layer=4-seed1337": "100", "batch_size=8-seed1337": "50"}
+    rows = {row[0]: int(row[1].replace(",", "")) for row in listed(folder, *words, "--view=flops")}
+    plans = {
+        n: gptmill(folder, "plan", *FLAGS, "--max_iters=100", f"--n_layer={n}", "--json").json()["flops_per_token"]
+        for n in (1, 4)
+    }
+    assert rows["n_layer=4-seed1337"] == round(100 * plans[1] / plans[4]) < 100
+    assert rows["batch_size=8-seed1337"] == 50
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "nothing to compare"),
+        (["quick"], "nothing to compare"),
+        (["quick", "--vary=normalizaton=rmsnorm"], "unknown key"),
+        (["quick", "--vary=normalization=rmsmorm"], "rmsmorm"),
+        (["quick", "--vary=normalization=rmsnorm"], "the config has these values already"),
+        (["quick", "--vary=dataset=python_stdlib,other", "--vocab_size=2048"], "cannot be compared"),
+        (["ablate_gpt2_to_llama", "--vary=bias=True"], "is a study, which names its own configs"),
+        (["ablate_gpt2_to_llama", "quick"], "is a study, which names its own configs"),
+        (["quick", "--vary=bias=True", "--seeds=0"], "--seeds=0: must be a whole number from 1 to 1000"),
+        (["quick", "--vary=bias=True", "--view=money"], "--view=money: must be one of"),
+        (["quick", "--vary=bias=True", "--detect=-1"], "--detect=-1: must be a loss above 0"),
+        (["quick", "--vary=bias=True", "--view=time", "--parallel=2"], "slow each other"),
+        (["quick", "--vary=bias=True", "--out_dir=there"], "holds a run, not a study"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_trained(tmp_path: Path, words: list[str], says: str) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "config.json").write_text('{"format": "gptmill-run", "keys": {}}')
+    if "there" in str(words):
+        prepare_tiny(tmp_path)
+        words = [*words[1:], *SMALL]
+    done = gptmill(tmp_path, "ablate", *words)
+    assert done.code == 2 and done.err.count("\n") == 1 and says in done.err, done.err
