@@ -134,12 +134,12 @@ def test_a_part_that_does_not_work_is_one_line_before_anything_runs(tmp_path: Pa
     assert re.fullmatch(rf"error: --import: normalization=mine fails in a small model: [^\n]*{says}[^\n]*\n", done.err)
 
 
-def test_a_name_reserved_for_later_can_be_ones_own_part(tmp_path: Path) -> None:
+def test_an_update_rule_of_ones_own_is_planned(tmp_path: Path) -> None:
     (tmp_path / "my_parts.py").write_text(
         "import torch\nfrom gptmill.optim.optimizers import OPTIMIZERS\n"
-        "OPTIMIZERS.register('sgd')(lambda model, plan: torch.optim.SGD(model.parameters(), lr=0.1))\n"
+        "OPTIMIZERS.register('rprop')(lambda model, plan: torch.optim.Rprop(model.parameters(), lr=0.1))\n"
     )
-    assert "sgd: up to" in gptmill(tmp_path, "plan", "--import=my_parts", "--optimizer=sgd").out
+    assert "rprop: up to" in gptmill(tmp_path, "plan", "--import=my_parts", "--optimizer=rprop").out
 
 
 def test_a_part_without_reset_parameters_is_refused_instead_of_trained_from_garbage(tmp_path: Path) -> None:

@@ -6,13 +6,16 @@ one value of a key that has a list of them (NORMALIZATION_RMSNORM); or in a tabl
 
 from __future__ import annotations
 
+from typing import get_args
+
 from gptmill.config.aliases import MODEL_NAMES
 from gptmill.config.coerce import choices, is_switch
 from gptmill.config.files import packaged
 from gptmill.config.names import KNOWN
-from gptmill.config.schema import Config
+from gptmill.config.schema import AdamBase, Config
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "adamwadv", "adamwspam", "adamwprune")
+BASES = get_args(AdamBase)
 PRUNING = ("none", "magnitude", "movement", "state")
 SPARSITIES = (50, 70, 90, 95, 99)
 DATASETS = {"SHAKESPEARE": "shakespeare", "FINEWEBEDU": "fineweb-edu", "OPENWEBTEXT": "openwebtext", "CUSTOM": "custom"}
@@ -39,7 +42,7 @@ ONE_OF: dict[str, tuple[str, str]] = {
     **{f"GPT2_DATASET_{symbol}": ("dataset", name) for symbol, name in DATASETS.items()},
     **{f"OPTIMIZER_SELECT_{name.upper()}": ("optimizer", name) for name in OPTIMIZERS},
     **{f"PRUNING_SELECT_{name.upper()}": ("pruning_method", name) for name in PRUNING},
-    **{f"ADAMWPRUNE_BASE_{name.upper()}": ("adamwprune_base_optimizer_name", name) for name in OPTIMIZERS},
+    **{f"ADAMWPRUNE_BASE_{name.upper()}": ("adamwprune_base_optimizer_name", name) for name in BASES},
 }
 
 # A symbol whose y and n are two values of a key: symbol -> (key, value of y, value of n).

@@ -31,8 +31,18 @@ OTHER = {
     **{"activation_checkpointing": True, "matmul_precision": "highest", "strategy": "fsdp", "fsdp_min_num_params": 7.0, "on_spike": "skip", "on_nonfinite": "rollback"},
     **{"pruning_method": "magnitude", "target_sparsity": 0.3, "pruning_warmup": 5, "pruning_interval": 2, "pruning_ramp_end": 15},
     **{"prune_tied_head": True},
+    **{"optimizer": "sgd", "momentum": 0.5, "muon_momentum": 0.8, "muon_learning_rate": 0.02, "spam_variant": "spikes"},
+    **{"spam_theta": 7.0, "spam_interval": 9, "spam_warmup_steps": 5, "spam_enable_clip": True},
+    **{"spam_spike_threshold": 3.0, "adamwprune_base_optimizer_name": "adam", "adamwprune_amsgrad": True},
+    **{"adamwprune_beta1": 0.7, "adamwprune_beta2": 0.8, "adamwprune_weight_decay": 0.3},
 }  # fmt: skip
-FLAGS = {"n_kv_head": 2, "vocab_size": 29, "ffn_dim": 64, "tokenizer": "char"}  # on record as numbers, not as None
+FLAGS = {
+    "adamwprune_amsgrad": False,
+    "n_kv_head": 2,
+    "vocab_size": 29,
+    "ffn_dim": 64,
+    "tokenizer": "char",
+}  # on record as numbers, not as None
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +110,8 @@ def test_the_newest_unfinished_run_of_a_family_brings_its_own_config(half: Path)
     assert explained(gptmill(half, "train", "--resume", "--explain"))["n_embd"][1:3] == ["run", "out-2:"]
 
 
-# there is one optimizer so far; of how many documents data consists shows in its hash
-@pytest.mark.parametrize("key", sorted(set(IMPOSSIBLE) - {"optimizer", "max_samples"}))
+# of how many documents data consists shows in its hash
+@pytest.mark.parametrize("key", sorted(set(IMPOSSIBLE) - {"max_samples"}))
 def test_what_makes_it_another_run_is_refused_by_flag_and_by_file(half: Path, key: str) -> None:
     record = (half / "half" / "config.json").read_bytes()
     (half / "mine.py").write_text(f"{key} = {OTHER[key]!r}\n")

@@ -30,6 +30,8 @@ MISTAKES = [
     # typos in values
     Mistake("--normalization=rmsnrm", [("--normalization", "rmsnrm", "'rmsnorm'")]),
     Mistake("--optimizer=adamww", [("--optimizer", "adamww", "'adamw'")]),
+    Mistake("--spam_variant=spike", [("--spam_variant", "'spikes'")]),
+    Mistake("--adamwprune_base_optimizer_name=sgd", [("--adamwprune_base_optimizer_name", "adamwadv")]),
     Mistake("--schedule=cosin", [("--schedule", "'cosine'")]),
     Mistake("--dtype=bfloat", [("--dtype", "bfloat", "bfloat16")]),
     Mistake("--device=gpu", [("--device", "gpu", "cuda")]),

@@ -154,7 +154,7 @@ MISTAKES = [
     ('CONFIG_DATASET="x" y', (":1", "quote is not closed")),
     ("BATCH_SIZE=32", (":1", "not a setting", "CONFIG_SYMBOL=value")),
     ("CONFIG_BATCH_SIZE", (":1", "not a setting")),
-    ("CONFIG_OPTIMIZER_SELECT_ADAMWSPAM=y", (":1", "adamwspam", "not in this version")),
+    ("CONFIG_ADAMWPRUNE_BASE_SGD=y", (":1", "unknown symbol", "CONFIG_ADAMWPRUNE_BASE_")),
     ('CONFIG_PRUNING_METHOD="stat"', (":1", "pruning_method", "'state'")),
     ('CONFIG_GPT2_MODEL_NAME="gpt3"', (":1", "model_name=gpt3", "gpt2-xl")),
     *((f"CONFIG_{symbol}=y\nCONFIG_NO_SUCH=1", (":1", symbol, "gptmill matrix")) for symbol in MATRIX),

@@ -61,6 +61,27 @@ CASES = {
     "rate_far_above_usual": Case(
         "learning_rate", {"learning_rate": 0.1}, {"learning_rate": 0.01}, "learning_rate=1e-3"
     ),
+    "rate_far_below_sgds": Case(
+        "learning_rate", {"optimizer": "sgd"}, {"optimizer": "sgd", "learning_rate": 0.02}, "learning_rate=0.5"
+    ),
+    "sgd_decays_fast": Case(  # 0.1 x 0.1 / (1 - 0.9) = 0.1
+        "weight_decay",
+        {"optimizer": "sgd", "learning_rate": 0.1},
+        {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0},
+        "weight_decay=1e-4",
+    ),
+    "schedule_free_with_a_schedule": Case(
+        "schedule",
+        {"optimizer": "schedule_free_adamw"},
+        {"optimizer": "schedule_free_adamw", "decay_lr": False},
+        "schedule=constant",
+    ),
+    "option_of_another_optimizer": Case(
+        "spam_theta",
+        {"spam_theta": 50.0},
+        {"spam_theta": 50.0, "optimizer": "adamwprune", "adamwprune_base_optimizer_name": "adamwspam"},
+        "optimizer=adamwspam",
+    ),
     "reference_without_scaling": Case(
         "reference_batch_size",
         {"reference_batch_size": 32},

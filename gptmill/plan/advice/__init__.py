@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gptmill.plan.advice import hardware, horizon, model, pruning, resources, schedule  # noqa: F401 - they register what they know
+from gptmill.plan.advice import hardware, horizon, model, optimizer, pruning, resources, schedule  # noqa: F401 - they register what they know
 from gptmill.plan.advice.situation import ADVICE, Situation
 from gptmill.plan.types import Advice
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from gptmill.plan.advice.situation import ADVICE, Situation, default, note, warning
 from gptmill.plan.types import Advice
 
-HIGH_RATE = 0.01  # GPT-3 peaked at 6e-4 (125M) down to 6e-5 (175B): Brown et al. 2020, arXiv:2005.14165
-
 
 @ADVICE.register("warmup_longer_than_run")
 def warmup_longer_than_run(run: Situation) -> Advice | None:
@@ -80,7 +78,7 @@ def reference_without_scaling(run: Situation) -> Advice | None:
 @ADVICE.register("linear_scaling_with_adam")
 def linear_scaling_with_adam(run: Situation) -> Advice | None:
     plan = run.plan
-    if plan.lr_scaling != "linear" or not plan.optimizer.startswith("adam"):
+    if plan.lr_scaling != "linear" or "adam" not in plan.base_optimizer:
         return None
     if plan.effective_batch_size == plan.reference_batch_size:
         return None
@@ -89,19 +87,6 @@ def linear_scaling_with_adam(run: Situation) -> Advice | None:
         f"the rate grows in step with the batch, to {plan.learning_rate:g}",
         "that rule is SGD's (arXiv:1706.02677); Adam divides by the gradient's size, and its is the square root (arXiv:2205.10287)",
         "lr_scaling=sqrt",
-    )
-
-
-@ADVICE.register("rate_far_above_usual")
-def rate_far_above_usual(run: Situation) -> Advice | None:
-    plan = run.plan
-    if plan.optimizer != "adamw" or plan.learning_rate <= HIGH_RATE:
-        return None
-    return warning(
-        "learning_rate",
-        f"{plan.learning_rate:g} is far above what AdamW usually bears",
-        "GPT-3 peaked between 6e-5 and 6e-4, small models bear about 1e-3; higher rates tend to diverge",
-        "learning_rate=1e-3",
     )
 
 
