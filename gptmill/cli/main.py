@@ -49,7 +49,6 @@ for name, says in COMMANDS.items():
     app.command(f"gptmill.cli.{function}:{function}", name=name, help=says)
 
 
-
 def main(argv: list[str] | None = None) -> None:
     """Run one command and leave with its exit code (errors.py lists them)."""
     tokens = sys.argv[1:] if argv is None else argv

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from gptmill.optim.treatment import before_clip
 from torch import Tensor
 
 from gptmill.events import EvalDone, StepDone
@@ -126,6 +127,22 @@ def test_every_parameter_is_updated_once_and_only_matrices_decay(rule: dict[str,
     decays = {p: group["weight_decay"] for group in groups for p in group["params"]}
     for p, decay in decays.items():
         assert decay == (0.3 if p.dim() >= 2 and plan.optimizer != "adam" else 0.0)
+
+
+@every_rule
+def test_a_weight_without_a_gradient_stays_and_learns_once_it_has_one(rule: dict[str, Any]) -> None:
+    plan = plan_of(rule)
+    model = build(plan.shape, seed=0)
+    optimizer = OPTIMIZERS[plan.optimizer](model, plan)
+    late = model.blocks[0].get_submodule("attn.c_attn").weight
+    before = late.detach().clone()
+    for update in range(25):
+        assert torch.equal(late, before)
+        for p in model.parameters():
+            p.grad = torch.ones_like(p) if p is not late or update == 24 else None
+        before_clip(optimizer, [1.0] * update)
+        optimizer.step()
+    assert not torch.equal(late, before)
 
 
 def test_muon_leaves_embeddings_head_and_positions_to_adamw() -> None:

@@ -50,7 +50,8 @@ class AdamWSpam(torch.optim.AdamW):
         weights = [weight for group in self.param_groups for weight in group["params"] if weight.grad is not None]
         if plan.spam_enable_clip and since_reset >= FEW:
             for weight in weights:
-                clip_outliers(weight.grad, self.state[weight]["exp_avg_sq"], plan.spam_theta)
+                if state := self.state.get(weight):
+                    clip_outliers(weight.grad, state["exp_avg_sq"], plan.spam_theta)
         if plan.spam_variant == "spikes":
             norm: Any = nn.utils.get_total_norm([weight.grad for weight in weights], foreach=True)
             norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # under FSDP every device has a part

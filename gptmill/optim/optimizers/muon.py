@@ -9,6 +9,7 @@ Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; the scale: Liu et
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -52,17 +53,18 @@ class MuonAdamW(torch.optim.Optimizer):
             return  # under ZeRO-1 a process may have none
         if self._muon is None:
             options = ("lr", "weight_decay", "momentum")
-            views = [{"params": views_of(group), **{key: group[key] for key in options}} for group in groups]
+            views = [{"params": matrices_in(group), **{key: group[key] for key in options}} for group in groups]
             self._muon = torch.optim.Muon(views, adjust_lr_fn="match_rms_adamw")
-        for group, parts in zip(groups, self._muon.param_groups):
-            parts["lr"] = group["lr"] * group["rate"]
-            buffers = [self._momentum(weight) for weight in group["params"]]
-            grads = [weight.grad for weight in group["params"]]
-            for part, grad, buffer in zip(
-                parts["params"], taken_apart(grads, group["rows"]), taken_apart(buffers, group["rows"])
-            ):
-                part.grad = grad
-                self._muon.state[part]["momentum_buffer"] = buffer
+        for group, mine in zip(groups, self._muon.param_groups):
+            mine["lr"] = group["lr"] * group["rate"]
+            parts = iter(mine["params"])
+            for weight in group["params"]:
+                # without a gradient it stays where it is, as everywhere in PyTorch
+                grad, buffer = weight.grad, None if weight.grad is None else self._momentum(weight)
+                for rows in slices(weight, group["rows"]):
+                    part = next(parts)
+                    if buffer is not None:
+                        part.grad, self._muon.state[part]["momentum_buffer"] = grad[rows], buffer[rows]
         self._muon.step()
         self._muon.zero_grad(set_to_none=True)
 
@@ -85,13 +87,15 @@ class MuonAdamW(torch.optim.Optimizer):
         return buffer
 
 
-def views_of(group: dict[str, Any]) -> list[Tensor]:
+def matrices_in(group: dict[str, Any]) -> list[Tensor]:
     """The matrices in a group's weights, as tensors that share their memory."""
-    return taken_apart([weight.detach() for weight in group["params"]], group["rows"])
+    return [weight.detach()[rows] for weight in group["params"] for rows in slices(weight, group["rows"])]
 
 
-def taken_apart(weights: list[Tensor], rows: tuple[int, ...]) -> list[Tensor]:
-    return [part for weight in weights for part in (weight.split(rows) if rows else (weight,))]
+def slices(weight: Tensor, rows: tuple[int, ...]) -> list[slice]:
+    """Where in a weight its matrices are."""
+    ends = list(accumulate(rows or (len(weight),)))
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
 
 
 @OPTIMIZERS.register("muon")

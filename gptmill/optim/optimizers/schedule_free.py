@@ -85,7 +85,8 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
         super().load_state_dict(state_dict)
         for weight, state in self.state.items():
             weight.copy_(state.pop(Y))
-            state["rates_sq"] = state["rates_sq"].cpu()
+            if state:  # none without a gradient so far
+                state["rates_sq"] = state["rates_sq"].cpu()
 
 
 @OPTIMIZERS.register("schedule_free_adamw")
