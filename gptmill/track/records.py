@@ -59,7 +59,7 @@ def perplexity(ce_loss: float) -> float | None:
 
 
 def is_met(fields: dict[str, Any]) -> bool:
-    """Whether target_sparsity is met with this step: what is best is told anew from here on (train/sparsity.py)."""
+    """Whether target_sparsity is met with this step: what is best is told anew from here on (train/update.py)."""
     pruning = fields.get("pruning")
     return isinstance(pruning, dict) and pruning.get("complete") is True
 

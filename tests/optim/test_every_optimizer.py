@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from gptmill.optim.treatment import before_clip
 from torch import Tensor
 
 from gptmill.events import EvalDone, StepDone
@@ -140,7 +139,7 @@ def test_a_weight_without_a_gradient_stays_and_learns_once_it_has_one(rule: dict
         assert torch.equal(late, before)
         for p in model.parameters():
             p.grad = torch.ones_like(p) if p is not late or update == 24 else None
-        before_clip(optimizer, [1.0] * update)
+        getattr(optimizer, "before_clip", lambda _: None)([1.0] * update)
         optimizer.step()
     assert not torch.equal(late, before)
 
