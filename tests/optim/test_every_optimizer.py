@@ -41,7 +41,7 @@ STEPS, HALF = 28, 13
 
 
 def plan_of(rule: dict[str, Any], **changes: Any) -> Plan:
-    return small_plan(**{"max_iters": STEPS, "eval_interval": 100, "seed": 5, **rule, **changes})
+    return small_plan(**{"max_iters": STEPS, "eval_interval": 100, "n_layer": 1, **rule, **changes})
 
 
 def bits(state: TrainState) -> dict[str, Tensor]:
@@ -70,9 +70,10 @@ def test_it_learns_and_goes_on_bit_for_bit_wherever_it_is_stopped_and_evaluated(
     losses = [event.loss for event in events(plan, whole) if isinstance(event, StepDone)]
     assert losses[0] == pytest.approx(math.log(29), abs=0.2) and losses[-1] < losses[0] - 0.8
 
-    plan = plan_of(rule, eval_interval=3)
+    plan = plan_of(rule, eval_interval=4)
     half, other = new_state(plan), new_state(plan)
     list(takewhile(lambda event: not (isinstance(event, StepDone) and event.iter == HALF), events(plan, half)))
+    steps(plan, other, 2)  # what it has of its own must go
     load(save(tmp_path, half, {}).path, other)
     assert_same(bits(other), bits(half))
     list(events(plan, other))
@@ -83,7 +84,7 @@ def test_it_learns_and_goes_on_bit_for_bit_wherever_it_is_stopped_and_evaluated(
 def test_a_state_in_memory_is_gone_back_to_bit_for_bit_from_the_start_on(rule: dict[str, Any]) -> None:
     plan = plan_of(rule)
     state = new_state(plan)
-    for count in (3, 22):
+    for count in (2, 3):
         kept = Snapshot(state)
         steps(plan, state, count)
         then = bits(state)
@@ -97,13 +98,13 @@ def test_an_overflow_in_float16_leaves_weights_and_moments_alone(rule: dict[str,
     plan = plan_of(rule)
     state = new_state(plan)
     state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
-    steps(plan, state, 22)
+    steps(plan, state, 3)
     before = bits(state)
     hook = state.model.wte.weight.register_hook(lambda grad: grad * math.inf)
     steps(plan, state, 1)
     hook.remove()
     assert_same(bits(state), before)
-    assert steps(plan, state, 1)[0] < 3.0 and bits(state).keys() == before.keys()
+    assert steps(plan, state, 1)[0] < 3.3 and bits(state).keys() == before.keys()
 
 
 @every_rule
