@@ -6,7 +6,7 @@ from gptmill.plan.advice.situation import ADVICE, Situation, default, note, warn
 from gptmill.plan.types import Advice
 
 HIGH_RATE = 0.01  # GPT-3 peaked at 6e-4 (125M) down to 6e-5 (175B): Brown et al. 2020, arXiv:2005.14165
-LOW_SGD_RATE = 0.02  # docs/log.md
+LOW_SGD_RATE = 0.02  # at 0.1 it learned less than at 0.5: docs/log.md
 STRONG_SGD_DECAY = 0.01  # of a weight, gone in one step
 
 NAMES = {  # of the rules that move a weight by about the rate in a step
