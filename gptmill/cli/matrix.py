@@ -16,7 +16,7 @@ from gptmill.cli.matrix_folder import CONFIG, KIND, PREFIX, existing, move_aside
 from gptmill.cli.matrix_results import as_json, ranking, write_results
 from gptmill.cli.parts import Import, import_parts
 from gptmill.cli.say import say
-from gptmill.cli.studying import carry_out, check, foresee, foreseen_table, hold, prepare, split
+from gptmill.cli.studying import carry_out, check, foresee, foreseen_table, hold, prepare, require_places, split
 from gptmill.config.dotconfig import read_dotconfig
 from gptmill.config.files import find_config, text_of
 from gptmill.config.resolve import Resolved
@@ -101,6 +101,7 @@ def matrix(
     import_
         A Python module with parts of your own.
     """
+    require_places(parallel)
     parts = import_parts(import_)
     known = next((name for name in (continue_dir, rerun_dir, summary) if name), None)
     if known:

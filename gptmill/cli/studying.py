@@ -149,14 +149,18 @@ def total(numbers: Iterable[float | None]) -> float | None:
     return None if any(n is None for n in listed) else sum(n for n in listed if n is not None)
 
 
-def places_for(parallel: int | None, resolved: Sequence[Resolved]) -> tuple[int, list[str]]:
-    """How many runs at a time, and the GPUs for them: without a wish one for each GPU, and one on a CPU.
-
+def require_places(parallel: int | None) -> None:
+    """
     Raises:
         UserError: no number of runs.
     """
     if parallel is not None and parallel < 1:
         raise UserError(f"--parallel={parallel}: must be at least 1")
+
+
+def places_for(parallel: int | None, resolved: Sequence[Resolved]) -> tuple[int, list[str]]:
+    """How many runs at a time, and the GPUs for them: without a wish one for each GPU, and one on a CPU."""
+    require_places(parallel)
     devices = {each.config.device for each in resolved}
     named = [] if devices & {"cpu", "mps"} else [gpu.uuid or gpu.index for gpu in find_gpus()]
     gpus = [] if any(":" in device for device in devices) else [gpu for gpu in named if gpu]

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from gptmill.cli.compare import print_tables
 from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.studying import carry_out, check, foresee, foreseen_table, hold, prepare, split
+from gptmill.cli.studying import carry_out, check, foresee, foreseen_table, hold, prepare, require_places, split
 from gptmill.cli.sweep_results import METRICS, conclude, metric_of, origins_of
 from gptmill.config.files import find_config, text_of
 from gptmill.config.translate import key_of
@@ -68,6 +68,7 @@ def sweep(
     """
     if count is not None and not 1 <= count <= MOST:
         raise UserError(f"--count={count}: must be at least 1, and at most {MOST:,}")
+    require_places(parallel)
     configs, flags = split(argv)
     if not configs:
         raise UserError("gptmill sweep: name a sweep file, for example configs/sweep_lambda_openwebtext.yaml")
