@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import gptmill
-from gptmill.cli.weights import _shape as shape_of
+from gptmill.cli.weights import shape_in as shape_of
 from gptmill.config.wording import LOGIN_IN_URL, one_line
 from gptmill.errors import CheckpointError
 from gptmill.shapes import ModelShape
