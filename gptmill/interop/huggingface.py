@@ -33,7 +33,7 @@ GPT2_OUTER = {
     "lm_head.weight": "lm_head.weight",
 }
 # masks and tables that old versions saved as though they were weights
-NO_WEIGHTS = re.compile(r"(.+\.)?(attn\.(bias|masked_bias)|rotary_emb\.inv_freq)")
+NO_WEIGHTS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 
 
 def gpt2_weights(theirs: Mapping[str, Tensor]) -> Named:
@@ -45,7 +45,7 @@ def gpt2_weights(theirs: Mapping[str, Tensor]) -> Named:
     for name in theirs:
         short = name.removeprefix("transformer.")
         block = re.fullmatch(r"h\.(\d+)\.(.+)\.(weight|bias)", short)
-        if NO_WEIGHTS.fullmatch(name):
+        if name.endswith(NO_WEIGHTS):
             continue
         if short in GPT2_OUTER:
             yield GPT2_OUTER[short], theirs[name]
@@ -103,7 +103,7 @@ def llama_weights(theirs: Mapping[str, Tensor], head_dim: int) -> Named:
             layers.add(int(block[1]))
         elif name in LLAMA_OUTER:
             yield LLAMA_OUTER[name], theirs[name]
-        elif not NO_WEIGHTS.fullmatch(name):
+        elif not name.endswith(NO_WEIGHTS):
             raise UserError(f"{name}: a tensor that LLaMA does not have")
     for layer in sorted(layers):
         old, new = f"model.layers.{layer}", f"blocks.{layer}"
