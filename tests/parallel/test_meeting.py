@@ -45,7 +45,8 @@ def test_a_question_of_those_that_are_gone_is_not_taken_for_a_machine_that_heard
     store: distributed.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(meeting, "LATE", 0.5)
-    store.set("gptmill/asks/2", "asked before a restart")
+    for rank in (2, 4):  # on each of the other machines
+        store.set(f"gptmill/asks/{rank}", "asked before a restart")
     with ThreadPoolExecutor(1) as threads:
         refusing = threads.submit(meeting.refuse, place_of(0), 2)
         time.sleep(0.2)
