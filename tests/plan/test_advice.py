@@ -75,7 +75,7 @@ CASES = {
     "sgd_decays_fast": Case(  # 0.1 x 0.1 / (1 - 0.9) = 0.1
         "weight_decay",
         {"optimizer": "sgd", "learning_rate": 0.1},
-        {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0},
+        {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.0},
         "weight_decay=1e-4",
     ),
     "schedule_free_with_a_schedule": Case(
