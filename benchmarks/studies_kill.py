@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability import machine
+from benchmarks.reliability.machine import machine
 from gptmill.track.jsonl import finished, read_events
 from tests.cli.run import prepare_tiny
 
