@@ -232,3 +232,9 @@ def test_a_weight_that_is_missing_or_of_another_size_is_named(tmp_path: Path) ->
         fill(ours, pairs, "theirs")
     with pytest.raises(UserError, match=r"norm_f\.bias is \[3\]"):
         fill(ours, [("norm_f.bias", torch.zeros(3))], "theirs")
+
+
+def test_the_guides_figure_of_memory_is_the_one_on_file() -> None:
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks/results/loading.json").read_text())["ways"]["gptmill"]["peak_over_weights"]
+    assert found <= 1.2 and f"took {found:.2f} times that" in (root / "docs/guide/weights.md").read_text()
