@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -140,6 +140,19 @@ def ablate(
     return code
 
 
+def add_noise(found: dict[str, Any], folders: Mapping[str, Mapping[int, Path]]) -> None:
+    """Tell of each arm how far the choice of validation text moves its difference: one pair speaks for all."""
+    from gptmill.cli.evalnoise import evaluation_noise
+
+    partly = found["evaluation"] is not None and found["evaluation"]["share"] < 1
+    base, *others = found["arms"]
+    for arm in others:
+        done = [{run["seed"] for run in each["runs"] if run["finished"]} for each in (arm, base)]
+        both = sorted(set.intersection(*done))
+        pair = (folders[arm["arm"]][both[0]], folders[base["arm"]][both[0]]) if both else None
+        arm["evaluation_noise"] = (evaluation_noise(*pair) if partly else 0.0) if pair else None
+
+
 def pace(result: Result) -> str:
     speed = result.summary.get("tokens_per_second")
     return f"{speed:,.0f} tokens/s" if isinstance(speed, int | float) else "no pace"
@@ -196,6 +209,7 @@ def conclude(
         arm: {seed: ended[path] for seed, path in paths.items() if path in ended} for arm, paths in folders.items()
     }
     found: dict[str, Any] = {"command": command, "study_dir": str(study), **outcome(design, logs, failed, seeds)}
+    add_noise(found, folders)
     save(study / RESULT, canonical_json(found), "--out_dir")
     target = page or (study / PAGE).absolute()
     try:

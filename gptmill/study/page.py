@@ -13,7 +13,7 @@ from gptmill.report.page import render
 from gptmill.report.svg import Band, Interval, bands, forest
 from gptmill.report.traces import axis_title
 from gptmill.study.outcome import Logs, curve, lead
-from gptmill.study.tables import different, every_run, spent
+from gptmill.study.tables import different, every_run, noise, spent
 from gptmill.units import count, duration, flops
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def study_page(found: dict[str, Any], logs: Logs, *, command: str, title: str = 
         figures={},
         command=command,
         found=found,
+        noise=noise(found),
         headline=headline(found),
         size=size(found),
         facts=facts(found),

@@ -29,7 +29,25 @@ def arms(found: dict[str, Any]) -> Table:
     header = ["arm", "val loss", "difference", "95 % interval", "p (Holm)", "seeds"]
     equal = {"tokens": "tokens", "flops": "training FLOP", "time": "training time"}[found["view"]]
     title = f"Final validation loss [nats/token], differences from {found['baseline']} at equal {equal}"
-    return Table(title, header, rows, 1, "; ".join(found["warnings"]))
+    return Table(title, header, rows, 1, "; ".join(filter(None, [*found["warnings"], noise(found)])))
+
+
+def noise(found: dict[str, Any]) -> str:
+    """A sentence without its end about what the choice of validation text does to the differences; '' if not known."""
+    known_of = [
+        (arm["evaluation_noise"], arm["spread_of_differences"])
+        for arm in found["arms"]
+        if arm.get("evaluation_noise") is not None and arm["spread_of_differences"]
+    ]
+    if not known_of:
+        return ""
+    own, spread = (max(column) for column in zip(*known_of))
+    if not own:
+        return "evaluations read all of the validation text, so they add no noise of their own"
+    return (
+        f"that an evaluation reads a part of the text moves the difference of a pair by {own:.2g} at most (one standard error); "
+        f"between seeds it spreads by up to {spread:.2g}, in which that is included"
+    )
 
 
 def spent(found: dict[str, Any]) -> Table:

@@ -15,10 +15,14 @@ from gptmill.report.compare import compare
 from gptmill.report.compare_page import compare_page
 from gptmill.report.run_page import run_page
 from gptmill.report.runlog import read_run
+from gptmill.study.design import Arm, Design
+from gptmill.study.outcome import outcome
+from gptmill.study.page import study_page
 from tests.browser.chromium import Chromium, find_chromium
 from tests.cli.run import SMALL, gptmill, prepare_tiny
 from tests.report.example import write_example
 from tests.report.test_page import HOSTILE
+from tests.study.made import study
 
 PROGRAM = find_chromium()
 pytestmark = [
@@ -95,3 +99,20 @@ def test_text_made_to_run_as_a_script_does_not(chromium: Chromium, tmp_path: Pat
     seen = chromium.open(tmp_path / "page.html", width=1400)
     assert chromium.evaluate("window.ran") is None
     assert seen.errors == []
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_page_of_a_study_shows_one_axis_at_a_time_without_a_script(
+    chromium: Chromium, tmp_path: Path, width: int
+) -> None:
+    logs = study(tmp_path, {"base": [3.0, 3.1, 2.95], "arm": [2.97, 3.07, 2.92]})
+    found = outcome(Design((), (Arm("base"), Arm("arm"))), logs, {}, [0, 1, 2])
+    (tmp_path / "page.html").write_bytes(study_page(found, logs, command="gptmill ablate x"))
+    seen = chromium.open(tmp_path / "page.html", width=width)
+    chromium.photograph(Path(os.environ["BROWSER_SHOTS"]) / f"study-{width}.png")
+    assert seen.errors == [] and all(url.startswith("file:") for url in seen.requests)
+    assert chromium.evaluate("document.documentElement.scrollWidth") <= width
+    shown = "[...document.querySelectorAll('.switch')].map((s) => [...s.querySelectorAll('svg')].map((d) => d.checkVisibility()))"
+    assert chromium.evaluate(shown) == [[True, False, False, False]] * 2
+    chromium.evaluate("document.getElementById('leads-3').click()")
+    assert chromium.evaluate(shown) == [[False, False, True, False], [True, False, False, False]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def first(folder: Path) -> dict[str, Any]:
+    """What one seed of each arm came to."""
+    return gptmill(folder, "ablate", "rate.yaml", *FLAGS, "--seeds=1", "--json").json()
+
+
 def listed(folder: Path, *words: str) -> list[list[str]]:
     """The rows of a dry run: run, steps, tokens, ..."""
     done = gptmill(folder, "ablate", *words, "--dry_run")
@@ -38,10 +45,11 @@ def listed(folder: Path, *words: str) -> list[list[str]]:
     return [line.split() for line in done.out.splitlines()[2:] if "-seed" in line]
 
 
-def test_arms_are_trained_on_the_same_text_with_the_same_seeds_and_the_same_command_goes_on(folder: Path) -> None:
-    first = gptmill(folder, "ablate", "rate.yaml", *FLAGS, "--seeds=1", "--json").json()
+def test_arms_are_trained_on_the_same_text_with_the_same_seeds_and_the_same_command_goes_on(
+    folder: Path, first: dict[str, Any]
+) -> None:
     assert [arm["verdict"] for arm in first["arms"]] == ["baseline", "too few seeds"]
-    runs = {path.name: path for path in (folder / "out-rate").glob("*-seed*")}
+    runs = {path.name: path for path in (folder / "out-rate").glob("*-seed1337")}
     assert set(runs) == {"base-seed1337", "noisy-seed1337"}
     # another rate, the same first loss: the same weights have seen the same first batch
     losses = [
@@ -68,10 +76,42 @@ def test_arms_are_trained_on_the_same_text_with_the_same_seeds_and_the_same_comm
     assert done.code == 0, done.err
     assert "noisy: worse by" in done.out or "noisy: better by" in done.out
     found = json.loads((folder / "out-rate" / "ablation.json").read_text())
+    assert 0 < found["arms"][1]["evaluation_noise"] < 1 and "moves the difference of a pair by" in " ".join(
+        done.out.split()
+    )
     assert [run["seed"] for run in found["arms"][1]["runs"]] == [1337, 1338, 1339]
     assert found["differences"]["learning_rate"] == {"base": 0.0006, "noisy": 0.5}
     page = (folder / "out-rate" / "ablation.html").read_text()
     assert "gptmill ablate rate.yaml" in page and "than base" in page
+
+
+def test_evaluation_noise_is_the_standard_error_of_a_sample_without_replacement(
+    folder: Path, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    import torch
+    from scipy import stats
+    from torch.nn import functional as F
+
+    from gptmill.cli.evalnoise import evaluation_noise
+    from gptmill.cli.weights import load_model, read_weights
+    from gptmill.data.batches import fixed_batches
+    from gptmill.data.shards import open_tokens
+
+    monkeypatch.chdir(folder)
+    runs = [Path("out-rate", f"{arm}-seed1337") for arm in ("base", "noisy")]
+    tokens = open_tokens(Path("data") / "tiny" / "val.bin")
+    ids_NS = torch.from_numpy(fixed_batches(tokens, 16, 1337, 8))  # 2 batches of 4
+    losses = []
+    for run in runs:
+        with torch.no_grad():
+            logits_NTV = load_model(read_weights(run), "cpu").eval()(ids_NS[:, :-1])
+        losses.append(F.cross_entropy(logits_NTV.transpose(1, 2), ids_NS[:, 1:], reduction="none").mean(1).numpy())
+    correction = np.sqrt(1 - 8 / ((len(tokens) - 1) // 16))
+    found = evaluation_noise(*runs)
+    assert found == first["arms"][1]["evaluation_noise"]
+    assert found == pytest.approx(stats.sem(losses[0] - losses[1]) * correction, rel=1e-4)
+    assert evaluation_noise(runs[0], Path("nowhere")) is None
 
 
 def test_every_arm_of_the_documents_study_is_a_run_of_every_seed(tmp_path: Path) -> None:

@@ -59,4 +59,6 @@ def test_the_figures_are_those_on_file() -> None:
         f"{small['studies']} | {small['found_without_pairing']} | {small['foretold_without_pairing']:.1f}",
     ):
         assert row in GUIDE, row
+    readme = (ROOT / "README.md").read_text()
+    assert f"Of {equal['studies']} studies of equals {equal['claimed']} claimed a difference" in readme
     assert equal["claimed"] <= 17 and same["claimed"] <= 11 and gain["found"] >= 33
