@@ -169,7 +169,7 @@ def _assemble(
         "tokens_per_iter": tokens_per_iter,
         "total_tokens": horizon.max_iters * tokens_per_iter,
         "epochs": epochs,
-        "pruning_ramp_end": config.pruning_ramp_end or horizon.max_iters,
+        "pruning_ramp_end": config.pruning_ramp_end or (horizon.max_iters if config.pruning_method != "none" else 0),
         "eval_per_epoch": config.eval_interval == "epoch",
         "delete_snapshots_after_training": config.delete_snapshots_after_training and not config.eval_only,
         "generate_top_k": config.generate_top_k or None,

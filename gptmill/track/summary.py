@@ -61,7 +61,7 @@ class Summary:
         params: int,
         flops_per_token: int,
         unigram_entropy: float,
-        weights_sha256: Callable[[], str],
+        weights_sha256: Callable[[], str | None],
         peak_memory: Callable[[], int] = peak_host_memory,
         pruning: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:

@@ -148,8 +148,10 @@ def _begin(given: Path, state: TrainState, facts: dict[str, Any]) -> tuple[Path,
     return folder, [*notices, f"starts from {given}, after step {state.iter}"]
 
 
-def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:
+def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str | None:
     """``weights_sha256`` of what a run leaves: the best checkpoint's where early stopping ended it, else the model's.
+
+    None where this process has a share of the weights only, and nothing was trained, so that nothing was saved.
 
     The state itself is left as it is, and so is the newest checkpoint: under other rules the run goes on as though it
     had never stopped.
@@ -161,6 +163,8 @@ def result_sha256(run_dir: Path, state: TrainState, plan: Plan) -> str:
             return sha256_of(weights_in(folder, manifests.read_manifest(folder), state.model))
     if is_split(state.model):  # this process has no more than its share; the run's last checkpoint has all
         folder = run_dir / "checkpoints" / manifests.step_name(state.iter)
+        if not folder.exists():
+            return None
         return sha256_of(weights_in(folder, manifests.read_manifest(folder), state.model))
     with averaged(state.optimizer):
         return weights_sha256(state.model)

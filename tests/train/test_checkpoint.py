@@ -17,6 +17,7 @@ from gptmill.train.loading import load
 from gptmill.train.manifest import verify
 from gptmill.train.members import weights_sha256
 
+from .small import new_state, small_plan
 from .toy import FACTS, take_steps, toy_state
 
 FILES = ("manifest.json", "model.safetensors", "optimizer.safetensors", "state.json")
@@ -375,3 +376,12 @@ def test_every_order_of_write_is_durable_before_the_name_appears(run, monkeypatc
 def test_the_module_has_no_way_to_unpickle():
     assert not hasattr(checkpoint, "pickle")
     assert "torch.load" not in Path(checkpoint.__file__).read_text()
+
+
+def test_the_hash_of_shared_weights_that_nobody_saved_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation under FSDP trains nothing and saves nothing, and no process has all weights."""
+    monkeypatch.setattr("gptmill.train.checkpoint.is_split", lambda model: True)
+    plan = small_plan()
+    assert checkpoint.result_sha256(tmp_path, new_state(plan), plan) is None
