@@ -22,7 +22,8 @@ CATCHES: dict[str, tuple[str, Trial]] = {  # guard: the part that must fail with
     "rename": ("syscalls", lambda shop, without: kill_everywhere(part_of(shop, 0.06), without)),
     "SHA-256": ("corruption", lambda shop, without: damaged_runs(part_of(shop, 0.01), without)),
     "lock on the run folder": ("second", lambda shop, without: second_processes(shop, 3, without)),
-    "finite check": ("diverging", lambda shop, without: diverging_runs(shop, 4, without)),
+    "finite check of the loss": ("diverging", lambda shop, without: diverging_runs(shop, 4, without)),
+    "finite check of what is saved": ("diverging", lambda shop, without: diverging_runs(shop, 5, without)),
     "step-keyed order": ("storm", lambda shop, without: storm_of(shop, 4, without)),
 }
 

@@ -27,6 +27,7 @@ SETTINGS = (
     f"--snapshot_interval={INTERVAL}", "--eval_interval=30", "--eval_iters=2", "--device=cpu", "--compile=False",
 )  # fmt: skip
 LENGTH = 60  # steps
+SLOW_TO_IMPORT = ("gptmill", "torch._dynamo", "jinja2", "plotly")
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def preload(folder: Path) -> None:
         try:
             Run(folder / "probe", folder / "data", ("--max_iters=2",)).train()
         finally:
-            listed.write_text("\n".join(name for name in sys.modules if name.startswith(("gptmill", "torch._dynamo"))))
+            listed.write_text("\n".join(name for name in sys.modules if name.startswith(SLOW_TO_IMPORT)))
 
     if wait(fork(probe)) != 0:
         raise SystemExit((folder / "probe.stderr").read_text())

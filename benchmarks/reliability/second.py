@@ -41,7 +41,8 @@ def second_processes(shop: Workshop, n: int, before: Callable[[], None] = lambda
             named = str(pid) in second.complaint()
             refused += code == BUSY and named
             if code != BUSY or not named:
-                failures.append(f"a second process ended with exit code {code}: {second.complaint()[-300:]}")
+                said = second.complaint().strip().rpartition("\n")[2]
+                failures.append(f"a second process ended with exit code {code}: {said}")
         os.kill(pid, signal.SIGCONT)
         code = wait(pid)
         equal += code == 0 and first.printed()["weights_sha256"] == expected and len(first.starts()) == 1

@@ -1,6 +1,6 @@
 """Bad input, secrets and the network, tried out on this machine: the other half of ``make reliability``.
 
-    python -m benchmarks.reliability_inputs [--part NAME...] [--scale 1.0]
+    python -m benchmarks.reliability_inputs [--part NAME...] [--scale 1.0] [--jobs 2]
 
 matrix    every config key changed once before a resume: free, needs a flag, or refused; never silent
 configs   broken configs: a line or two, no traceback, bounded time and memory

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.reliability_inputs as package
+from benchmarks.reliability.jobs import each, verdict
 from benchmarks.reliability_inputs import fuzz, matrix, network, payloads, secrets
 from benchmarks.reliability_inputs.workshop import ROOT
 from gptmill.plan.hardware import detect_machine
@@ -35,18 +36,18 @@ OUT = ROOT / "benchmarks" / "results" / "reliability_inputs.json"
 def main() -> int:
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--scale", type=float, default=1.0, help="below 1: fewer cases")
+    parser.add_argument("--scale", type=float, default=1.0, help="below 1: fewer cases, and no figures are kept")
+    parser.add_argument("--jobs", type=int, default=1, help="parts at a time; each takes about one core")
     asked = parser.parse_args()
     good = True
-    for name in asked.part:
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="gptmill-inputs-") as folder:
-            found = PARTS[name](Path(folder), asked.scale)
-        print(*found.get("failures", [])[:20], sep="\n", end="\n" * bool(found.get("failures")), flush=True)
-        good &= found["good"] is not False
-        results = json.loads(OUT.read_text()) if OUT.exists() else {}  # now: two may run beside each other
-        results[name] = {**found, "scale": asked.scale, "part_seconds": time.monotonic() - began, **_where()}
-        OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    with tempfile.TemporaryDirectory(prefix="gptmill-inputs-") as name:
+        for part, found in each(asked.part, asked.jobs, Path(name), lambda part, mine: PARTS[part](mine, asked.scale)):
+            print(*found.get("failures", [])[:20], sep="\n", end="\n" * bool(found.get("failures")), flush=True)
+            good &= verdict(part, found)
+            if "good" in found and asked.scale == 1.0:
+                results = json.loads(OUT.read_text()) if OUT.exists() else {}
+                results[part] = {**found, **_where()}
+                OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     print("all good" if good else "FAILED")
     return 0 if good else 1
 

@@ -7,7 +7,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,6 @@ def data(work: Path, scale: float) -> dict[str, Any]:
 
 
 def _pytest(tests: str, times: int, scale: float) -> dict[str, Any]:
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests],
         cwd=ROOT,
@@ -55,7 +53,6 @@ def _pytest(tests: str, times: int, scale: float) -> dict[str, Any]:
         "good": done.returncode == 0 and bool(counted),
         "cases": sum(int(number.replace(",", "")) for number in counted),
         "tracebacks": 0 if done.returncode == 0 else None,
-        "seconds": time.monotonic() - began,
         "failures": re.findall(r"^FAILED .*|^ERROR .*", done.stdout, re.MULTILINE),
     }
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reliability.machine import NotHere
 from benchmarks.reliability_inputs.workshop import ROOT
 from tests.cli.run import SMALL, prepare_tiny
 
@@ -42,8 +43,7 @@ CONNECTS = "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.list
 def trial(work: Path, scale: float) -> dict[str, Any]:
     """Args: scale: without effect."""
     if shutil.which("strace") is None:
-        print("network: not run, for want of strace (apt-get install strace)")
-        return {"good": None, "why": "strace is not installed"}
+        raise NotHere("strace is not installed (apt-get install strace)")
     folder = work / "network"
     folder.mkdir()
     prepare_tiny(folder)
