@@ -85,11 +85,11 @@ check: .venv/dev  ## formatting, lint, types, the import rule, and every command
 wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty folder
 	$(BIN)/python benchmarks/wheel_check.py
 
-reliability: .venv/dev  ## kills, full disks, power cuts, damaged files: make reliability PART="storm disk" SHARE=0.1
-	$(BIN)/python -m benchmarks.reliability $(if $(PART),--part $(PART)) $(if $(SHARE),--share $(SHARE))
+reliability: .venv/dev  ## kills, full disks, power cuts, damaged files: make reliability PART="storm disk" SHARE=0.1 JOBS=2
+	$(BIN)/python -m benchmarks.reliability --jobs $(or $(JOBS),2) $(if $(PART),--part $(PART)) $(if $(SHARE),--share $(SHARE))
 	$(if $(PART),,$(BIN)/python -m benchmarks.supervision)
 	$(if $(PART),,$(BIN)/python -m benchmarks.strategies)
-	$(if $(PART),,$(BIN)/python -m benchmarks.reliability_inputs)
+	$(if $(PART),,$(BIN)/python -m benchmarks.reliability_inputs --jobs $(or $(JOBS),2))
 
 bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
 	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"

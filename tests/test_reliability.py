@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import threading
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability.page import FIGURES, tables
+from benchmarks.reliability.jobs import each, verdict
+from benchmarks.reliability.machine import NotHere
+from benchmarks.reliability.page import on_file, tables
 from benchmarks.reliability.tracer import KILL, follow
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "reliability.md"
@@ -64,7 +65,26 @@ def test_a_call_that_is_made_to_fail_is_not_made_and_tells_why(tmp_path: Path, a
     assert not (tmp_path / "saved").exists()
 
 
+def test_a_part_that_failed_or_broke_off_is_told_from_one_that_is_good_or_cannot_be_made_here(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def make(part: str, folder: Path) -> dict[str, bool]:
+        (folder / "of its own").touch()
+        if part == "absent":
+            raise NotHere("no such disk")
+        if part == "broken":
+            raise ValueError("a mistake of the trial")
+        return {"good": part == "good"}
+
+    ended = dict(each(["good", "bad", "absent", "broken"], 2, tmp_path, make))
+    verdicts = {part: verdict(part, figures) for part, figures in ended.items()}
+    assert verdicts == {"good": True, "bad": False, "absent": True, "broken": False}
+    told = capfd.readouterr()
+    assert "absent not run: no such disk" in told.out and "a mistake of the trial" in told.err
+    assert "good" not in ended["absent"] and not ended["broken"]  # no figures to keep
+
+
 def test_the_guides_tables_are_those_of_the_figures_on_file() -> None:
     page = GUIDE.read_text()
-    for block in tables(json.loads(FIGURES.read_text())).split("\n\n"):
+    for block in tables(*on_file()).split("\n\n"):
         assert block in page

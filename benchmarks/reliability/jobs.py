@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def each(
         while waiting and len(running) < jobs:
             print(part := waiting.pop(0), flush=True)
             running[_start(part, folder, make, aside=jobs > 1)] = part
-        part = running.pop(os.wait()[0])
+        part = running.pop(_first_to_end(running))
         said, found = folder / f"{part}.said", folder / f"{part}.figures"
         if said.exists():
             print(f"{part}:\n{said.read_text()}", end="", flush=True)
@@ -55,11 +55,19 @@ def _start(part: str, folder: Path, make: Callable[[str, Path], Figures], *, asi
     return fork(work)
 
 
+def _first_to_end(pids: Iterable[int]) -> int:
+    while True:
+        for pid in pids:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return pid
+        time.sleep(0.05)
+
+
 def verdict(part: str, figures: Figures) -> bool:
     """Say how a part ended; False when it failed. What cannot be made here has not failed."""
     if "not_here" in figures:
         print(f"  {part} not run: {figures['not_here']}", flush=True)
-        return True
+        return False
     if not figures:
         print(f"  {part} FAILED: it broke off, with the error above", flush=True)
         return False

@@ -10,20 +10,25 @@ from typing import Any
 
 from benchmarks.reliability.runs import ROOT
 
-FIGURES = ROOT / "benchmarks" / "results" / "reliability.json"
+RESULTS = ROOT / "benchmarks" / "results"
 
 
-def tables(found: dict[str, Any]) -> str:
-    """Markdown: what a run survived, what others make of damaged files, which removed guard was noticed."""
-    parts = [outcomes(found)]
+def tables(found: dict[str, Any], inputs: dict[str, Any]) -> str:
+    """Markdown: what a run survived, what bad input did, what others make of damaged files, which removed guard was noticed.
+
+    Args:
+        found: benchmarks/results/reliability.json.
+        inputs: benchmarks/results/reliability_inputs.json.
+    """
+    parts = [outcomes(found, sentences(found)), outcomes(inputs, sentences_on_inputs(inputs))]
     parts += [beside_others(found)] if {"corruption", "peers"} <= found.keys() else []
     parts += [without_guards(found["controls"])] if "controls" in found else []
     return "\n\n".join(parts)
 
 
-def outcomes(found: dict[str, Any]) -> str:
+def outcomes(found: dict[str, Any], said: dict[str, tuple[str, str]]) -> str:
     rows = [["part", "what was done", "what came of it", "seconds"]]
-    rows += [[f"`{name}`", *said, f"{found[name]['seconds']:,.0f}"] for name, said in sentences(found).items()]
+    rows += [[f"`{name}`", *both, f"{found[name]['seconds']:,.0f}"] for name, both in said.items()]
     return table(rows)
 
 
@@ -101,6 +106,45 @@ def sentences(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return said
 
 
+def sentences_on_inputs(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    said: dict[str, tuple[str, str]] = {}
+    if matrix := found.get("matrix"):
+        said["matrix"] = (
+            f"{matrix['keys']} keys of a config changed before a resume, by a flag and by a file",
+            f"by a flag {matrix['by_flag']['free'] + matrix['by_flag']['rounding']} taken, "
+            f"{matrix['by_flag']['needs a flag']} taken and said, {matrix['by_flag']['refused']} refused; {matrix['silent']} silent",
+        )
+    if configs := found.get("configs"):
+        said["configs"] = (
+            f"{configs['cases']:,} configs broken in {configs['kinds']} ways",
+            f"{configs['tracebacks']} tracebacks: a line or two each, within {configs['seconds_most_allowed']} s",
+        )
+    if data := found.get("data"):
+        said["data"] = (
+            f"{data['cases']:,} damaged token files, headers and texts",
+            f"{data['tracebacks']} tracebacks: read as their bytes say, or one sentence, within "
+            f"{data['seconds_most_allowed']:.0f} s and {data['bytes_most_allowed'] >> 20} MiB",
+        )
+    if payloads := found.get("payloads"):
+        said["payloads"] = (
+            f"{payloads['payloads']} hostile files at {len(payloads['places'])} places ({payloads['cases']:,} cases), "
+            f"{payloads['forged_claims']:,} forged manifests and states",
+            f"nothing ran, though {payloads['live']} do in what they are made for; at most {payloads['seconds_most']:.1f} s of "
+            f"processor time and {payloads['bytes_grown_most'] >> 20} MiB",
+        )
+    if secrets := found.get("secrets"):
+        said["secrets"] = (
+            f"{secrets['planted']} secrets, {secrets['commands']} commands",
+            f"found in {len(secrets['found'])} of {secrets['files']} files and of all that was printed",
+        )
+    if network := found.get("network"):
+        said["network"] = (
+            f"system calls of {len(network['commands'])} commands",
+            "no connection and no listener; programs started: " + ", ".join(network["programs"]),
+        )
+    return said
+
+
 def beside_others(found: dict[str, Any]) -> str:
     kinds = found["corruption"]["kinds"]
     ours = {
@@ -140,5 +184,12 @@ def table(rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
+def on_file() -> tuple[dict[str, Any], dict[str, Any]]:
+    found, inputs = (
+        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("reliability", "reliability_inputs")
+    )
+    return found, inputs
+
+
 if __name__ == "__main__":
-    print(tables(json.loads(FIGURES.read_text())))
+    print(tables(*on_file()))

@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +65,7 @@ def compare(shop: Workshop, run: Run) -> dict[str, Any]:
     figures: dict[str, Any] = {"formats": found, "in_place": in_place(shop, newer)}
     try:
         found["Trainer"] = trainer.damaged(shop)
+        figures["versions"] = {name: version(name) for name in ("transformers", "accelerate", "safetensors")}
     except ImportError as error:
         figures["not_run"] = f"Hugging Face's Trainer: {error}"
         print(f"  Hugging Face's Trainer not run: {error}")

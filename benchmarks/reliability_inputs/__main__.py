@@ -8,7 +8,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # forked children cannot inherit a thread p
 
 import argparse
 import json
-import platform
 import sys
 import tempfile
 import time
@@ -18,9 +17,9 @@ from typing import Any
 
 import benchmarks.reliability_inputs as package
 from benchmarks.reliability.jobs import each, verdict
+from benchmarks.reliability.machine import machine
 from benchmarks.reliability_inputs import fuzz, matrix, network, payloads, secrets
 from benchmarks.reliability_inputs.workshop import ROOT
-from gptmill.plan.hardware import detect_machine
 
 PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
     "matrix": matrix.trial,
@@ -46,23 +45,10 @@ def main() -> int:
             good &= verdict(part, found)
             if "good" in found and asked.scale == 1.0:
                 results = json.loads(OUT.read_text()) if OUT.exists() else {}
-                results[part] = {**found, **_where()}
+                results[part] = {"date": time.strftime("%Y-%m-%d", time.gmtime()), **found, "machine": machine()}
                 OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     print("all good" if good else "FAILED")
     return 0 if good else 1
-
-
-def _where() -> dict[str, Any]:
-    import torch
-
-    machine = detect_machine("cpu")
-    return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": f"{machine.name}, {machine.cores} cores",
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
 
 
 if __name__ == "__main__":
