@@ -21,7 +21,7 @@ def tables(found: dict[str, Any], inputs: dict[str, Any]) -> str:
         inputs: benchmarks/results/reliability_inputs.json.
     """
     parts = [outcomes(found, sentences(found)), outcomes(inputs, sentences_on_inputs(inputs))]
-    parts += [beside_others(found)] if {"corruption", "peers"} <= found.keys() else []
+    parts += [beside_others(found), overwritten(found["peers"])] if {"corruption", "peers"} <= found.keys() else []
     parts += [without_guards(found["controls"])] if "controls" in found else []
     return "\n\n".join(parts)
 
@@ -155,8 +155,17 @@ def beside_others(found: dict[str, Any]) -> str:
     rows = [["loads wrong numbers without a word", *formats]]
     for name in kinds:
         counts = [kinds_of.get(name) for kinds_of in formats.values()]
-        rows.append([name, *(f"{row['silently_wrong']}/{row['damaged']}" if row else "-" for row in counts)])
+        rows.append([name, *(f"{row['silently_wrong']:,}/{row['damaged']:,}" if row else "-" for row in counts)])
     return table(rows)
+
+
+def overwritten(peers: dict[str, Any]) -> str:
+    found = peers["in_place"]
+    versions = "".join(f", {name} {number}" for name, number in peers.get("versions", {}).items())
+    return (
+        f"SIGKILL while `torch.save` writes over the checkpoint before: {found['nothing_left']} of {found['kills']} left none "
+        f"that loads (torch {peers['machine']['torch']}{versions})."
+    )
 
 
 def without_guards(controls: dict[str, Any]) -> str:

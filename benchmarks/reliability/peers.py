@@ -12,7 +12,9 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -59,7 +61,9 @@ def compare(shop: Workshop, run: Run) -> dict[str, Any]:
     from benchmarks.reliability import trainer
 
     torch.set_num_threads(1)
-    logging.disable()  # of others, on files that are bad on purpose
+    logging.disable()  # what others say of files that are bad on purpose
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda _: None
     older, newer = (state_in(folder) for folder in sorted((run.folder / "checkpoints").glob("step_*"))[-2:])
     found = {name: damaged(shop, kind, older, newer) for name, kind in formats().items()}
     figures: dict[str, Any] = {"formats": found, "in_place": in_place(shop, newer)}

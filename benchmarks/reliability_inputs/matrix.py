@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reliability.runs import share_templates
 from benchmarks.reliability_inputs.workshop import Ended, Workshop
 from gptmill.config.schema import Config
 from gptmill.train.changes import FREE, IMPOSSIBLE, NEEDS_FLAG, ROUNDING
@@ -51,6 +52,7 @@ def trial(work: Path, scale: float) -> dict[str, Any]:
     words = ["train", *SMALL, "--dropout=0.1", *(f"--{key}={value}" for key, value in FLAGS.items())]
     done = shop.command(whole, *words, "--out_dir=half", "--max_iters=10")
     assert done.code == 0, done.err
+    share_templates(whole / "half")
     folder = _copied(whole, work)
     done = shop.command(folder, *_resumed())
     assert done.code == 0, done.err

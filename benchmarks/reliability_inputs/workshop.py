@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.reliability.runs import leave_by
+from benchmarks.reliability.runs import leave_by, share_templates
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -142,5 +142,6 @@ def make_run(shop: Workshop, folder: Path) -> None:
         done = shop.command(folder, *words)
         if done.code:
             raise SystemExit(f"{' '.join(words)}: exit {done.code}\n{done.err}")
+    share_templates(folder / "half")
     shutil.rmtree(folder / "half" / "source")  # several megabytes that no command reads, copied for every case
     (folder / "half" / "report.html").unlink()
