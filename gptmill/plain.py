@@ -32,8 +32,8 @@ def read_plain(path: Path, most: int = LARGEST) -> bytes:
     """All of a file. Raises: OSError, also when it has more than ``most`` bytes."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(min(size, most) + 1)  # reading sets aside as much memory as it is asked for
-    if len(data) > most:
+        data = file.read(size + 1) if size <= most else None  # reading sets aside as much memory as it is asked for
+    if data is None or len(data) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return data
 

@@ -126,11 +126,12 @@ def sentences_on_inputs(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
             f"{data['seconds_most_allowed']:.0f} s and {data['bytes_most_allowed'] >> 20} MiB",
         )
     if payloads := found.get("payloads"):
+        wrong = {failure.partition(": ")[0] for failure in payloads["failures"]}
         said["payloads"] = (
             f"{payloads['payloads']} hostile files at {len(payloads['places'])} places ({payloads['cases']:,} cases), "
             f"{payloads['forged_claims']:,} forged manifests and states",
             f"nothing ran, though {payloads['live']} do in what they are made for; at most {payloads['seconds_most']:.1f} s of "
-            f"processor time and {payloads['bytes_grown_most'] >> 20} MiB",
+            f"processor time and {payloads['bytes_grown_most'] >> 20} MiB; {len(wrong)} cases went wrong otherwise",
         )
     if secrets := found.get("secrets"):
         said["secrets"] = (

@@ -16,6 +16,7 @@ from typing import Any
 
 from gptmill.durable import replace
 from gptmill.events import Event, Notice, RunDone, StepDone, Stopped
+from gptmill.plain import lines_of, open_plain
 from gptmill.track.jsonl import METRICS, parse_line
 from gptmill.track.meters import WARMUP_STEPS
 from gptmill.track.records import PARTS, is_met, without_nan
@@ -62,9 +63,9 @@ class FoldedLog:
             self._fold()
 
     def _fold(self) -> None:
-        with open(self._run_dir / METRICS, "rb") as file:
+        with open_plain(self._run_dir / METRICS) as file:
             began = file.seek(self._offset)
-            for line in file:
+            for line in lines_of(file):
                 if not line.endswith(b"\n"):
                     break
                 self._offset += len(line)

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from gptmill.durable import write_all
 from gptmill.events import CheckpointDue, Event, Notice, RunDone
-from gptmill.plain import lines_of, open_plain
+from gptmill.plain import LONGEST_LINE, lines_of, open_plain
 from gptmill.track.records import record, without_nan
 
 METRICS = "metrics.jsonl"
@@ -128,14 +128,18 @@ def _decode(line: bytes) -> Any:
 
 
 def _cut_torn_line(fd: int) -> None:
-    """Shorten the file to its last newline."""
-    end = os.lseek(fd, 0, os.SEEK_END)
-    start = end
-    while start > 0:
+    """Shorten the file to its last newline; what is longer than any record is cut off with all that follows it."""
+    start = end = os.lseek(fd, 0, os.SEEK_END)
+    while start > max(0, end - LONGEST_LINE):
         start = max(0, start - 4096)
         newline = os.pread(fd, min(4096, end - start), start).rfind(b"\n")
         if newline >= 0:
             start += newline + 1
             break
+    else:
+        if start > 0:
+            with open(os.dup(fd), "rb") as file:
+                file.seek(0)
+                start = sum(len(line) for line in lines_of(file) if line.endswith(b"\n"))
     if start < end:
         os.ftruncate(fd, start)

@@ -69,7 +69,7 @@ def restore_moments(path: Path, state: TrainState, saved: dict[str, Tensor]) -> 
     position = {name: i for i, name in enumerate(ordered)}
     moments: dict[int, dict[str, Tensor]] = {}
     for full_name, value in saved.items():
-        name, key = full_name.rsplit(".", 1)
+        name, _, key = full_name.rpartition(".")
         if name not in position:
             raise CheckpointError(f"{path}: holds {full_name}, which this optimizer does not update")
         moments.setdefault(position[name], {})[key] = value.clone()  # views of the file are not aligned

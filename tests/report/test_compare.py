@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import tracemalloc
 
 import pytest
 
+from gptmill.errors import UserError
 from gptmill.events import EvalDone, RunStarted, StepDone
 from gptmill.report.compare import compare
 from gptmill.report.compare_page import compare_page
@@ -121,6 +124,16 @@ def test_damaged_lines_are_counted_once_and_a_line_being_written_is_none(tmp_pat
     assert warning.endswith("2 lines of metrics.jsonl could not be read; what they told is missing here")
     assert compare([log])["comparable"]
     assert run_page(log).count(b"2 lines of metrics.jsonl could not be read") == 1
+
+
+def test_a_terabyte_of_holes_is_refused_without_being_read(tmp_path):
+    (tmp_path / "run_1.json").touch()
+    os.truncate(tmp_path / "run_1.json", 2**40)
+    tracemalloc.start()
+    with pytest.raises(UserError, match="too large"):
+        read_run_json(tmp_path / "run_1.json")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def theirs():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,14 @@ def test_damaged_lines_are_passed_over(tmp_path: Path) -> None:
         )
     process(tmp_path, [RunStarted(12, 20, 100), *map(step, range(13, 21)), RunDone(20, 2.0)])
     assert only_log(tmp_path)["summary"]["best_val_loss"] == 2.1
+
+
+def test_a_terabyte_of_holes_in_the_diary_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "metrics.jsonl", "wb") as file:
+        file.truncate(2**40)
+    began = time.process_time()
+    FoldedLog(tmp_path, log_interval=2, save_interval=4, about=ABOUT).close()
+    assert time.process_time() - began < 1.0 and not list(tmp_path.glob("run_*"))
 
 
 def test_a_full_disk_is_said_once_and_the_file_comes_when_there_is_room(tmp_path: Path, monkeypatch: Any) -> None:

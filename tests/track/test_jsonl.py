@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 
 import pytest
 
@@ -70,6 +71,15 @@ def test_a_line_torn_by_a_crash_is_skipped_and_repaired_by_the_next_writer(tmp_p
     assert [line["iter"] for line in read_events(tmp_path)] == [1]
     write(tmp_path, step(2), step(3))
     assert [line["iter"] for line in lines(tmp_path)] == [1, 2, 3]
+
+
+def test_a_terabyte_of_holes_after_the_last_record_is_cut_off_at_once(tmp_path):
+    path, good = tmp_path / "metrics.jsonl", b'{"event": "step_done", "iter": 1}\n' * 3
+    path.write_bytes(good)
+    os.truncate(path, 2**40)
+    began = time.process_time()
+    JsonlRecorder(tmp_path, dict).close()
+    assert time.process_time() - began < 1.0 and path.read_bytes() == good
 
 
 def test_a_file_that_is_one_torn_line_becomes_empty(tmp_path):

@@ -15,7 +15,7 @@ from gptmill.train import checkpoint
 from gptmill.train.checkpoint import newest_good, resume, save
 from gptmill.train.loading import load
 from gptmill.train.manifest import verify
-from gptmill.train.members import weights_sha256
+from gptmill.train.members import restore_moments, weights_sha256
 
 from .small import new_state, small_plan
 from .toy import FACTS, take_steps, toy_state
@@ -244,6 +244,11 @@ def test_a_checkpoint_with_part_of_the_optimizer_is_refused(tmp_path):
     saved = save(tmp_path, state, FACTS)
     with pytest.raises(CheckpointError, match="4 of 5 parameters"):
         load(saved.path, toy_state())
+
+
+def test_moments_without_the_name_of_a_parameter_are_one_line(tmp_path):
+    with pytest.raises(CheckpointError, match="holds t0, which this optimizer does not update"):
+        restore_moments(tmp_path, toy_state(), {"t0": torch.zeros(0)})
 
 
 def test_restored_moments_are_aligned_as_fresh_ones_are(run):
