@@ -104,6 +104,8 @@ def ablate(
     numbers = seeds_of(settled, design.seeds)
     if dry_run:
         runs = runs_of(design, settled, numbers, dict.fromkeys([arm.name for arm in design.arms], 1.0))
+        if design.view == "time":
+            say("steps as if all arms had one pace; it is measured before the first run")
         print_tables([foreseen_table(foresee(runs, check(runs, parts)))])
         return 0
     require_scipy()
@@ -111,15 +113,9 @@ def ablate(
     page = writable(out, "--out") if out is not None else None
     prepare(resolved)
     hold(study)
-    paces: dict[str, float] = {}
-    if design.view == "time":
-        short = pace_runs(design, settled)
-        results, code = carry_out(
-            study, short, n_runs=len(short), resolved=resolved, parallel=1, import_=import_, headline=pace
-        )
-        if code:
-            return code
-        paces = paces_of(settled, results)
+    paces, code = measured_paces(design, settled, study, import_) if design.view == "time" else ({}, 0)
+    if code:
+        return code
     runs = runs_of(design, settled, numbers, paces)
     keep_runs(study, KIND, runs)
     results, code = carry_out(
@@ -138,6 +134,23 @@ def ablate(
     command = shlex.join(["gptmill", "ablate", *argv, *options, *(["--drop_hopeless"] if drop_hopeless else [])])
     conclude(design, settled, study, results, numbers, command, page, json=json)
     return code
+
+
+def measured_paces(
+    design: Design, settled: Sequence[Settled], study: Path, import_: Import
+) -> tuple[dict[str, float], int]:
+    """Seconds of a step by arm, from short runs one after the other; and the exit code, 0 when all is known."""
+    short = pace_runs(design, settled)
+    results, code = carry_out(
+        study,
+        short,
+        n_runs=len(short),
+        resolved=[s.resolved for s in settled],
+        parallel=1,
+        import_=import_,
+        headline=pace,
+    )
+    return paces_of(settled, results), code
 
 
 def add_noise(found: dict[str, Any], folders: Mapping[str, Mapping[int, Path]]) -> None:

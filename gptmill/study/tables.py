@@ -23,7 +23,7 @@ def arms(found: dict[str, Any]) -> Table:
             known(arm["val_loss"], "{:.4f}"),
             known(arm["difference"], "{:+.4f}"),
             interval,
-            known(arm["p_holm"], "{:.3f}"),
+            known(arm["p_holm"], "{:.3f}") if (arm["p_holm"] or 1) >= 0.001 else "< 0.001",
             str(arm["seeds"]),
         ])  # fmt: skip
     header = ["arm", "val loss", "difference", "95 % interval", "p (Holm)", "seeds"]
@@ -44,9 +44,10 @@ def noise(found: dict[str, Any]) -> str:
     own, spread = (max(column) for column in zip(*known_of))
     if not own:
         return "evaluations read all of the validation text, so they add no noise of their own"
+    more = "; a larger eval_iters would narrow the intervals" if any(2 * o > s for o, s in known_of) else ""
     return (
         f"that an evaluation reads a part of the text moves the difference of a pair by {own:.2g} at most (one standard error); "
-        f"between seeds it spreads by up to {spread:.2g}, in which that is included"
+        f"between seeds it spreads by up to {spread:.2g}, in which that is included{more}"
     )
 
 

@@ -85,6 +85,9 @@ def test_arms_are_given_up_for_being_worse_only_and_not_after_two_seeds():
     assert hopeless(worse, BASE) and not hopeless(BASE, worse)
     assert not hopeless({1: worse[1], 2: worse[2]}, BASE)
     assert not hopeless(NOISE, BASE)
+    for apart, given_up in ((0.24, True), (0.29, False)):  # t = 7.2 and 6.0; with 2 degrees 6.965 has 0.01 above it
+        third = {seed: BASE[seed] + 1 + d for seed, d in ((1, -apart), (2, 0), (3, apart))}
+        assert hopeless(third, BASE) is given_up
 
 
 def test_studies_of_equals_claim_no_more_than_promised_and_giving_arms_up_adds_no_claim():

@@ -11,7 +11,7 @@ import pytest
 from gptmill.study.design import Arm, Design
 from gptmill.study.outcome import curve, lead, outcome
 from gptmill.study.page import headline, study_page
-from gptmill.study.tables import tables
+from gptmill.study.tables import noise, tables
 from tests.report.test_page import HOSTILE, Page
 from tests.study.made import made, plain, study
 
@@ -72,9 +72,23 @@ def test_losses_of_different_texts_get_no_verdict(tmp_path: Path):
     assert headline(found) == "Not comparable"
 
 
-def test_a_short_evaluation_draws_a_remark(tmp_path: Path):
-    found = outcome(design(*FINALS), study(tmp_path, FINALS, val_tokens=100_001), {}, SEEDS)
-    assert any("80 of 100,000 validation tokens; a larger eval_iters" in says for says in found["warnings"])
+def test_noise_of_the_evaluation_is_told_and_what_helps_where_it_is_a_large_part(tmp_path: Path):
+    found = outcome(design(*FINALS), study(tmp_path, FINALS), {}, SEEDS)
+    assert noise(found) == ""
+    better, equal = found["arms"][1:]
+    better["evaluation_noise"], equal["evaluation_noise"] = 0.0001, 0.002
+    assert "moves the difference of a pair by 0.002 at most" in noise(found) and "eval_iters" not in noise(found)
+    better["evaluation_noise"] = 0.9 * better["spread_of_differences"]
+    assert noise(found).endswith("a larger eval_iters would narrow the intervals")
+    better["evaluation_noise"] = equal["evaluation_noise"] = 0.0
+    assert "read all of the validation text" in noise(found)
+
+
+def test_evaluations_of_other_sizes_draw_a_remark(tmp_path: Path):
+    logs = study(tmp_path, FINALS)
+    for log in logs["better"].values():
+        log.plan["eval_sequences"] = 4
+    assert any("better 4 of 10 tokens" in says for says in outcome(design(*FINALS), logs, {}, SEEDS)["warnings"])
 
 
 def test_curves_are_means_and_leads_are_taken_seed_by_seed(tmp_path: Path):
