@@ -41,6 +41,7 @@ SHUT = {
         "plan",
         "track/describe.py",
         "track/outbox.py",
+        "study",
         "supervise",
         "cli/launch.py",
         "cli/trial.py",
