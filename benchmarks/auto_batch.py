@@ -1,6 +1,6 @@
 """``auto_batch_size`` under a cap: does the batch it chooses stay within the memory, and is it the largest that does?
 
-    python -m benchmarks.auto_batch [--device cpu] [--configs 100]
+    python -m benchmarks.auto_batch [--device cpu] [--configs 100] [--go-on]
 
 Every config, drawn with a fixed seed, gets a device of less memory than this machine has: somewhere between what one sequence
 at a time and what the whole step at once would take. A fresh process lets gptmill choose and trains with the choice; where neither
@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -167,14 +168,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--configs", type=int, default=100)
+    parser.add_argument("--go-on", action="store_true", help="after the configs whose results are on file")
     parser.add_argument("--train", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.train:
         print(json.dumps(train(**json.loads(args.train))))
         return
-    rows, began = [], time.perf_counter()
-    for case in draw(args.device, args.configs):
-        row = judge(case)
+    path = RESULTS / f"auto_batch_{args.device}.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if args.go_on else []
+    for case in islice(draw(args.device, args.configs), len(rows), None):
+        began = time.perf_counter()
+        row = judge(case) | {"seconds": time.perf_counter() - began}
         rows.append(row)
         told = f"batch {row['batch_size']} of {case['config']['effective_batch_size']} (planned {row['planned']})"
         next_one = (
@@ -184,21 +188,23 @@ def main() -> None:
         )
         bad = " OUT OF MEMORY" if row["out_of_memory"] else ""
         print(f"{row['use']:.2f} of {size(row['target'])}, {told}, bound by {row['bound']}{next_one}{bad}", flush=True)
+        path.write_text(json.dumps(kept(args.device, rows), indent=1) + "\n")
+    print({key: value for key, value in kept(args.device, rows).items() if key not in ("rows", "machine")})
+
+
+def kept(device: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the results are in short, and all of them."""
     bound = [row for row in rows if row["bound"] == "memory"]
-    kept = {
-        "machine": asdict(detect_machine(args.device)),
+    return {
+        "machine": asdict(detect_machine(device)),
         "configs": len(rows),
         "out_of_memory": sum(row["out_of_memory"] for row in rows),
         "above_target": sum(row["use"] > 1 for row in rows),
         "bound_by_memory": len(bound),
-        "median_use": median(row["use"] for row in bound),
+        "median_use": median(row["use"] for row in bound) if bound else None,
         "larger_exceeds": sum(row["larger_exceeds"] for row in bound),
-        "seconds": time.perf_counter() - began,
         "rows": rows,
     }
-    print({key: value for key, value in kept.items() if key not in ("rows", "machine")})
-    path = RESULTS / f"auto_batch_{args.device}.json"
-    path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def matrix(
         return conclude(study, [result(study, run) for run in chosen], json=json)
     resolved = check(chosen, parts, asked.origins)
     if dry_run:
-        return list_runs(study, chosen, resolved)
+        return list_runs(study, chosen, resolved, again=rerun_dir is not None)
     prepare(resolved)
     hold(study)
     if asked.text is not None:
@@ -214,9 +214,13 @@ def optimizer_of(run: Run) -> str:
     return next(word.partition("=")[2] for word in reversed(run.argv) if word.startswith("--optimizer="))
 
 
-def list_runs(study: Path, runs: list[Run], resolved: list[Resolved]) -> int:
-    """Print what is left to train, and what it would take."""
-    left = [(run, each) for run, each in zip(runs, resolved) if result(study, run).state != "finished"]
+def list_runs(study: Path, runs: list[Run], resolved: list[Resolved], *, again: bool) -> int:
+    """Print what is left to train, and what it would take.
+
+    Args:
+        again: those that are finished too.
+    """
+    left = [(run, each) for run, each in zip(runs, resolved) if again or result(study, run).state != "finished"]
     print_tables([foreseen_table(foresee([run for run, _ in left], [each for _, each in left]))])
     if len(left) < len(runs):
         say(f"{len(runs) - len(left)} of {len(runs)} are finished in {study}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.parts import trace_held
 from gptmill.cli.plan import planner_of
+from gptmill.cli.plan_page import sentence
 from gptmill.cli.say import say
 from gptmill.config.flags import parse_flags
 from gptmill.config.layers import DEFAULT, Parts, Setting
@@ -22,6 +24,7 @@ from gptmill.parallel.launch import environment_of_run
 from gptmill.plan.hardware import detect_machine
 from gptmill.plan.nvidia import gpus as find_gpus
 from gptmill.plan.outlook import outlook
+from gptmill.plan.types import Plan
 from gptmill.report.tables import NONE, Table, known
 from gptmill.study.record import Result, Run
 from gptmill.study.runs import Runner
@@ -96,6 +99,8 @@ def check(runs: Iterable[Run], parts: Parts | None = None, origins: Mapping[str,
 def prepare(resolved: Sequence[Resolved]) -> None:
     """See that the data of every run is there, and prepare a small one that is known by name: once, not in each run.
 
+    What their plans warn of is said here, as nobody reads what each run says.
+
     Raises:
         DataError: it is not.
     """
@@ -105,24 +110,46 @@ def prepare(resolved: Sequence[Resolved]) -> None:
         if data not in seen:
             seen.add(data)
             ready_data(each.config)
+    _warn(foresee_plan(each) for each in resolved)
+
+
+def foresee_plan(resolved: Resolved) -> Plan | GptmillError:
+    """The plan of a run on this machine by itself, or why there is none."""
+    try:
+        planner, _ = planner_of(resolved, 1)
+        return planner(detect_machine(resolved.config.device, demanded=False))
+    except GptmillError as error:
+        return error
+
+
+def _warn(plans: Iterable[Plan | GptmillError]) -> None:
+    """Say what plans warn of, once for all that agree."""
+    listed = list(plans)
+    found = Counter(
+        sentence(piece)
+        for plan in listed
+        if isinstance(plan, Plan)
+        for piece in plan.advice
+        if piece.level == "warning"
+    )
+    say(*(f"warning, {n} of {len(listed)} runs: {says}" for says, n in found.items()))
 
 
 def foresee(runs: Sequence[Run], resolved: Sequence[Resolved]) -> list[Foreseen]:
     """What each run would be and take, one at a time on this machine."""
     found = []
     remarks: dict[str, None] = {}
-    for run, each in zip(runs, resolved, strict=True):
-        try:
-            planner, _ = planner_of(each, 1)
-            plan = planner(detect_machine(each.config.device, demanded=False))
-        except GptmillError as error:
-            remarks |= dict.fromkeys(error.problems)
+    plans = [foresee_plan(each) for each in resolved]
+    for run, plan in zip(runs, plans, strict=True):
+        if isinstance(plan, GptmillError):
+            remarks |= dict.fromkeys(plan.problems)
             found.append(Foreseen(run))
             continue
         ahead = outlook(plan, trace=trace_held)
         seconds, usd = ahead.time.seconds if ahead.time else None, ahead.cost.usd if ahead.cost else None
         found.append(Foreseen(run, plan.max_iters, plan.max_iters * plan.tokens_per_iter, seconds, usd))
     say(*remarks)
+    _warn(plans)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def as_checkpoint(
     Raises:
         UserError: a part of the model that nanoGPT has not; names it.
     """
+    if not shape.bias and shape.normalization == "layernorm_nobias":
+        shape = replace(shape, normalization="layernorm")  # the same, where nothing has a bias
     wanted = {**FIXED, "n_kv_head": shape.n_head, "ffn_dim": 4 * shape.n_embd}
     if other := [f"{key}={getattr(shape, key)}" for key, value in wanted.items() if getattr(shape, key) != value]:
         raise UserError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ import torch
 
 from gptmill.cli.main import main
 from gptmill.cli.weights import load_model, read_weights
+from gptmill.errors import UserError
+from gptmill.interop.nanogpt import as_checkpoint
+from gptmill.model.gpt import build
+from gptmill.shapes import ModelShape
 from tests.interop.theirs import logits, model, some_ids
 
 MATRICES = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
@@ -121,3 +126,16 @@ def test_older_files_of_hugging_face_come_in_by_import_alone(
     assert code == 0, err
     ours = load_model(read_weights(tmp_path / "run"), "cpu").eval()
     assert (logits(ours, some_ids()) - logits(theirs, some_ids())).abs().max() <= 1e-4
+
+
+def test_a_model_without_biases_is_nanogpts_whatever_its_norms_are_called() -> None:
+    sizes = ModelShape(n_layer=1, n_head=2, n_embd=16, block_size=8, vocab_size=32, ffn_dim=64, bias=False)
+    found = []
+    for normalization in ("layernorm", "layernorm_nobias"):
+        shape = replace(sizes, normalization=normalization)
+        weights = build(shape, seed=0).state_dict()
+        found.append(as_checkpoint(weights, shape, iter=0, best_val_loss=None, dataset="none"))
+    assert found[0]["model_args"] == found[1]["model_args"] and found[0]["model_args"]["bias"] is False
+    assert found[0]["model"].keys() == found[1]["model"].keys()
+    with pytest.raises(UserError, match="layernorm_nobias"):  # where linear layers have biases, nanoGPT's norms do too
+        as_checkpoint({}, replace(shape, bias=True), iter=0, best_val_loss=None, dataset="none")
