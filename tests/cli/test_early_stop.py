@@ -152,7 +152,7 @@ def test_a_run_begins_with_another_runs_checkpoint(folder: Path, stopped: dict[s
 @pytest.mark.parametrize(
     ("given", "code", "words"),
     [
-        ("ckpt.pt", 2, ["ckpt.pt", "importing", "not in this version"]),
+        ("ckpt.pt", 2, ["ckpt.pt", "gptmill import", "init_from"]),
         ("nowhere", 2, ["checkpoint_file=nowhere", "RUN/checkpoints/step_"]),
         ("data", 2, ["checkpoint_file=data", "RUN/checkpoints/step_"]),
     ],

@@ -17,7 +17,7 @@ from typing import TypeVar
 from zlib import crc32
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from gptmill.cli.main import main
@@ -31,6 +31,7 @@ from tests.config.fuzz.typed import Entry, Typed, meant, spellings, typed
 from tests.config.fuzz.wishes import GROUP_OF, SCHEMA, below, choices, kinds, merged, values, wishes
 
 EXAMPLES = 5  # of each spelling of each key
+NOT_SHRUNK = [Phase.explicit, Phase.generate]  # an example is a few lines long; shrinking it would take minutes a key
 Example = TypeVar("Example")
 Counted = Callable[[int, str], None]
 
@@ -40,7 +41,7 @@ def each(of: st.SearchStrategy[Example], check: Callable[[Example], object], n: 
     ran = []
 
     @seed(crc32(name.encode()))
-    @settings(max_examples=n, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=n, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=NOT_SHRUNK)
     @given(of)
     def examples(example: Example) -> None:
         check(example)

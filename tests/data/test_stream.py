@@ -30,7 +30,7 @@ def tokenizer(kind: str) -> Tokenizer:
     if kind != "gpt2":
         return make_tokenizer(kind, [TEXT])
     by_name = gpt2_file.Gpt2ByName()  # its files are not at hand: smaller ones of the same form stand in
-    by_name.__dict__["_files"] = make_tokenizer("bpe-400", [TEXT])
+    by_name.__dict__["files"] = make_tokenizer("bpe-400", [TEXT])
     return by_name
 
 

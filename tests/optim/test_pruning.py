@@ -124,7 +124,8 @@ def test_the_ramp_is_the_documents() -> None:
     assert is_due(900, plan) and is_due(901, plan)  # where the one at the end of the ramp was skipped
     sudden = small_plan(target_sparsity=0.7, pruning_warmup=100, pruning_ramp_end=100)
     assert [sparsity_at(t, sudden) for t in (100, 101)] == [0.0, 0.7] and is_due(101, sudden)
-    assert small_plan(max_iters=77).pruning_ramp_end == 77
+    assert small_plan(max_iters=77, pruning_method="magnitude", target_sparsity=0.7).pruning_ramp_end == 77
+    assert small_plan(max_iters=77).pruning_ramp_end == 0, "nothing is pruned"
 
 
 def float64_scores(state: TrainState, method: str, first: dict[str, Tensor], pushed: dict[str, Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from gptmill.cli.trackers import KINDS
@@ -36,8 +37,11 @@ def test_the_numbers_are_the_codes() -> None:
 def test_every_chart_is_in_the_table() -> None:
     table = PAGE.partition("| chart | of |")[2].partition("\n\n")[0]
     named = {name.replace("LAYER", "...") for name in re.findall(r"`([^`]+)`", table)} - set(Config.model_fields)
-    step, evaluation = record(STEP), record(EvalDone(1, 2.0, 2.0, True, 0.1))
+    penalty = {"ce_loss": 2.0, "penalty": 0.1, "avg_max_prob": 0.3}
+    step, evaluation = record(replace(STEP, **penalty)), record(EvalDone(1, 2.0, 2.0, True, 0.1, **penalty))
     assert step and evaluation
-    charts = {re.sub(r"/h\..*", "/...", chart) for chart in scalars({**step, "grad_norm": 1.0}) | scalars(evaluation)}
+    pruned = {"sparsity": 0.5, "pruning": {"layers": {"h.0.attn": 0.5}}}
+    shown = scalars({**step, **pruned, "grad_norm": 1.0}) | scalars(evaluation)
+    charts = {re.sub(r"/h\..*", "/...", chart) for chart in shown}
     # time_ms/data is one of time_ms/...
     assert {chart if chart in named else re.sub(r"/.*", "/...", chart) for chart in charts} == named

@@ -91,7 +91,7 @@ def _read(name: str, problems: list[str]) -> Layer:
     problems += [problem + hint for problem in reading.problems]
     found: Layer = {}
     for word, setting in reading.layer.items():
-        key = ALSO.get(word) or RENAMED.get(word, word)
+        key = word if word in KEYS else ALSO.get(word) or RENAMED.get(word, word)  # top_k is training's for another key
         if key in KEYS:
             found[key] = setting
         elif word not in KNOWN:

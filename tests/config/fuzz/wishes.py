@@ -48,7 +48,7 @@ folders = texts | st.sampled_from(["~", "~/runs", "~no one/x", "./~"])
 SYNTAX: dict[str, st.SearchStrategy[str]] = {
     "preset": st.lists(st.sampled_from(list(PRESETS)), min_size=1, max_size=3, unique=True).map(",".join),
     "device": st.sampled_from(["auto", "cpu", "cuda", "mps"]) | st.integers(0, 9999).map("cuda:{}".format),
-    "init_from": st.sampled_from(["scratch", "resume", "gpt2", "gpt2-xl", "owner/name"]),
+    "init_from": st.sampled_from(["scratch", "resume"]),  # a model decides keys itself: tests/interop
     "freeze": st.lists(st.sampled_from(["wte", "blocks.0", "blocks.[0-9].*", "norm_f"]), min_size=1, max_size=3).map(
         ",".join
     ),
