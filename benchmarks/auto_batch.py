@@ -17,7 +17,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -58,7 +58,7 @@ def draw(device: str, n: int) -> Iterator[dict[str, Any]]:
     dice, found = random.Random(SEED), 0
     while found < n:
         n_layer, n_head, n_embd = dice.choice(SIZES[device])
-        config = {
+        config: dict[str, Any] = {
             "device": device, "n_layer": n_layer, "n_head": n_head, "n_embd": n_embd,
             "block_size": dice.choice(BLOCKS[device]), "vocab_size": dice.choice([256, 8192, 50304]),
             "dtype": dice.choice(["float32", "bfloat16"]), "dropout": dice.choice([0.0, 0.0, 0.1]), "compile": False,
@@ -83,7 +83,7 @@ def train(config: dict[str, Any], cap: int, split: int | None) -> dict[str, Any]
     """Steps in this process, at gptmill's choice or in ``split`` micro-steps: the batch and the bytes at the peak."""
     import torch
 
-    from gptmill.cli.auto_batch import try_batch_size
+    from gptmill.cli import auto_batch
     from gptmill.cli.parts import new_state
     from gptmill.cli.ranks import Material
     from gptmill.errors import is_out_of_memory
@@ -99,7 +99,8 @@ def train(config: dict[str, Any], cap: int, split: int | None) -> dict[str, Any]
     material = Material({}, {}, None, state, engine, None)  # type: ignore[arg-type]
     if split is None:
         planned = plan
-        plan = try_batch_size(plan, material, True)
+        tried = remembered(auto_batch)
+        plan = auto_batch.try_batch_size(plan, material, True)
     else:
         planned = plan = in_micro_steps(plan, split, most_allowed(plan))
     forward, watch = engine.wrap(state.model, plan), Watch(plan, state)
@@ -111,8 +112,13 @@ def train(config: dict[str, Any], cap: int, split: int | None) -> dict[str, Any]
         Path("/proc/self/clear_refs").write_text("5")  # the run's peak, not the trials'
     else:
         torch.cuda.reset_peak_memory_stats()
-    found = {"batch_size": plan.batch_size, "micro_steps": plan.micro_steps, "planned": planned.batch_size}
+    found: dict[str, Any] = {
+        "batch_size": plan.batch_size,
+        "micro_steps": plan.micro_steps,
+        "planned": planned.batch_size,
+    }
     found |= {"target": plan.memory_target, "needs": needs(plan), "ran_out": False}
+    found |= {"tried": tried} if split is None else {}
     try:
         for _ in range(STEPS):
             train_step(state, plan, engine, forward, take, watch)
@@ -123,6 +129,23 @@ def train(config: dict[str, Any], cap: int, split: int | None) -> dict[str, Any]
     on_host = plan.device == "cpu"
     found["used"] = resident("VmHWM") if on_host else needs_context() + torch.cuda.max_memory_reserved()
     return found
+
+
+def remembered(auto_batch: Any) -> list[tuple[int, int | None]]:
+    """The list that every trial's micro-batch and bytes will be added to."""
+    tried: list[tuple[int, int | None]] = []
+
+    def remember(trial: Callable[..., int | None]) -> Callable[..., int | None]:
+        def take(plan: Plan, *more: Any) -> int | None:
+            used = trial(plan, *more)
+            tried.append((plan.batch_size, used))
+            return used
+
+        return take
+
+    for name in ("trial_apart", "trial_here"):
+        setattr(auto_batch, name, remember(getattr(auto_batch, name)))
+    return tried
 
 
 def needs_context() -> int:
@@ -161,6 +184,8 @@ def judge(case: dict[str, Any]) -> dict[str, Any]:
     if row["bound"] == "memory":
         row["larger"] = in_a_process(case, found["micro_steps"] - 1)
         row["larger_exceeds"] = row["larger"]["ran_out"] or row["larger"]["used"] > target
+        trials = dict(found["tried"])  # the same, by what the choice went by
+        row["larger_exceeded_when_tried"] = larger in trials and (trials[larger] is None or trials[larger] > target)
     return row
 
 
@@ -203,6 +228,7 @@ def kept(device: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "bound_by_memory": len(bound),
         "median_use": median(row["use"] for row in bound) if bound else None,
         "larger_exceeds": sum(row["larger_exceeds"] for row in bound),
+        "larger_exceeded_when_tried": sum(row["larger_exceeded_when_tried"] for row in bound),
         "rows": rows,
     }
 

@@ -22,7 +22,6 @@ from gptmill.plan.types import Plan
 from gptmill.units import size
 
 TRIALS = 8
-HOST_ROOM = 0.98  # of the target, on a CPU: a run's process holds up to two percent more than a trial (docs/log.md)
 
 
 def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
@@ -43,7 +42,7 @@ def try_batch_size(plan: Plan, found: Material, asked: bool) -> Plan:
         return plan
     on_gpu = plan.device.startswith("cuda")
     forward = Single(found.engine.place).wrap(found.state.model, plan)  # a trial waits for no other process
-    target = plan.memory_target if on_gpu else int(HOST_ROOM * plan.memory_target)
+    target = plan.memory_target
     fits: tuple[Plan, int] | None = None  # the largest known to, and the bytes it takes
     too_large = in_micro_steps(plan, 1, most_allowed(plan)).batch_size + 1
     candidate = plan

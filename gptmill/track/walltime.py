@@ -28,6 +28,8 @@ class WallTime:
     def add(self, fields: dict[str, Any]) -> None:
         """Take one record; what a damaged line lacks counts as nothing."""
         now, event = _clock(fields.get("time")), fields["event"]
+        if event == "plan_changed":  # written by a process that goes on, before it starts
+            return
         passed = (
             max(0.0, now - self._last) if now is not None and self._last is not None else 0.0
         )  # a clock may be set back

@@ -62,7 +62,6 @@ def test_a_trial_corrects_a_plan_that_is_far_off(effective: int, most: int | Non
     plan = asked(effective, most, batch_size=1)
     target = int(share * needs(in_micro_steps(plan, 1, effective)))
     plan = choose_batch_size(replace(plan, memory_target=target))
-    within = auto_batch.HOST_ROOM * target
 
     def takes(candidate: Plan, *_: object) -> int | None:
         used = int(error * needs(candidate))
@@ -75,9 +74,9 @@ def test_a_trial_corrects_a_plan_that_is_far_off(effective: int, most: int | Non
         return
     used = takes(chosen)
     assert chosen.effective_batch_size == effective
-    assert chosen.batch_size == 1 or (used is not None and used <= within)
+    assert chosen.batch_size == 1 or (used is not None and used <= target)
     larger = one_step_fewer(chosen)
-    assert larger is None or takes(larger) is None or takes(larger) > within  # type: ignore[operator]
+    assert larger is None or takes(larger) is None or takes(larger) > target  # type: ignore[operator]
 
 
 def tried(plan: Plan, takes: Callable[..., int | None]) -> Plan:

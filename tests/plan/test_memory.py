@@ -194,9 +194,9 @@ def test_a_deep_model_is_told_by_its_last_layers_and_in_no_time() -> None:
     for s in (Setting(shape, 2, 4, "cuda"), Setting(replace(shape, activation_checkpointing=True), 2, 2, "cuda")):
         for accumulated in (False, True):
             assert micro_step(s, accumulated)[0] == play(s, accumulated).peak
-    began = time.perf_counter()
+    began = time.process_time()
     memory_of(plan_for(CPU, n_layer=10_000))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_saving_and_loading_take_what_was_measured() -> None:

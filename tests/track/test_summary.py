@@ -104,6 +104,13 @@ def test_what_a_supervisor_starts_again_costs_wall_time_and_what_a_person_does_c
     assert abandoned["wall_seconds"] == pytest.approx(48.5)
 
 
+def test_a_pause_before_other_settings_are_asked_for_costs_no_wall_time(tmp_path: Path) -> None:
+    (started_again, _), *_ = RUN[9:]
+    changed = (started_again - 0.5, {"event": "plan_changed", "iter": 4, "changes": {"max_iters": [6, 8]}})
+    result = diary(tmp_path, *RUN[:9], changed, *RUN[9:])
+    assert result["wall_seconds"] == pytest.approx(38.5 + 4) == sum(result["time_split"].values())
+
+
 def test_goodput_is_what_is_left_of_wall_time_after_start_up_waits_and_lost_steps(tmp_path: Path) -> None:
     result = diary(tmp_path, *RUN)
     assert result["iters"] == 6 and result["seconds"] == pytest.approx(6)  # compiling counts no more than a step

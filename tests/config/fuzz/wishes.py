@@ -147,11 +147,18 @@ def wishes(
             nothing = key != "preset" and draw(st.integers(0, 9)) == 0
             wish[key] = None if nothing else draw(values(key))
             banned |= set(GROUP_OF.get(key, (key,)))
-    return _consistent(draw, wish, without)
+    return _consistent(draw, wish, frozenset(must or ()), without)
 
 
-def _consistent(draw: st.DrawFn, wish: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
-    """The wish, with the least change that the rules over several keys ask for."""
+# A value that every other key can be with.
+PLAIN: dict[str, Any] = {
+    "pruning_method": "none", "optimizer": "adamw", "strategy": "ddp", "adamwprune_base_optimizer_name": "adamw",
+    "generate_interval": 0, "dtype": "bfloat16", "beta1": 0.9,
+}  # fmt: skip
+
+
+def _consistent(draw: st.DrawFn, wish: dict[str, Any], must: frozenset[str], without: frozenset[str]) -> dict[str, Any]:
+    """The wish, with the least change that the rules over several keys ask for; what must be in it stays as it is."""
     c = merged(wish)
     odd = c["position_encoding"] == "rope" and c["n_embd"] // c["n_head"] % 2
     if c["n_embd"] % c["n_head"] or odd:
@@ -163,9 +170,19 @@ def _consistent(draw: st.DrawFn, wish: dict[str, Any], without: frozenset[str]) 
         wish["learning_rate"] = c["min_lr"] + draw(st.floats(0, 1))
     if c["device"] == "cpu" and c["dtype"] == "float16":
         wish["dtype"] = "bfloat16"
-    if c["pruning_method"] != "none" and c["strategy"] in ("zero1", "fsdp"):
-        wish["strategy"] = "ddp"
+
+    def keep_apart(one: str, *others: str) -> None:
+        c = merged(wish)
+        for key in others if one in must else [one]:
+            if c[key] != PLAIN[key]:
+                wish[key] = PLAIN[key]
+
+    whole = ("pruning_method", "optimizer", "adamwprune_base_optimizer_name", "generate_interval", "dtype")
+    if c["strategy"] in ("zero1", "fsdp"):  # nothing of a device's own is needed, or no such strategy
+        keep_apart("strategy", *whole)
     if c["pruning_method"] != "none" and not c["optimizer"].startswith("adam"):
-        wish["optimizer"] = "adam"
+        keep_apart("optimizer", "pruning_method")
+    if c["optimizer"] == "schedule_free_adamw" and c["beta1"] == 0:
+        keep_apart("beta1", "optimizer")
     assert not without & set(wish)
     return wish
