@@ -87,8 +87,6 @@ wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty
 
 reliability: .venv/dev  ## kills, full disks, power cuts, damaged files: make reliability PART="storm disk" SHARE=0.1 JOBS=2
 	$(BIN)/python -m benchmarks.reliability --jobs $(or $(JOBS),2) $(if $(PART),--part $(PART)) $(if $(SHARE),--share $(SHARE))
-	$(if $(PART),,$(BIN)/python -m benchmarks.supervision)
-	$(if $(PART),,$(BIN)/python -m benchmarks.strategies)
 	$(if $(PART),,$(BIN)/python -m benchmarks.reliability_inputs --jobs $(or $(JOBS),2))
 
 bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
