@@ -21,6 +21,7 @@ from gptmill.train.capture import capture
 from gptmill.train.loading import load
 from tests.parallel import shares
 
+STRATEGIES = ("ddp", "zero1", "fsdp")
 CLOSE, PLANNED = 1e-5, 0.03
 
 
@@ -31,7 +32,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def together(folder: Path, n: int) -> list[dict[str, Any]]:
-    """What each of n processes tells of each strategy."""
+    """What each of n processes tells of each strategy, and of more."""
     torchrun = str(Path(sys.executable).with_name("torchrun"))
     command = [torchrun, "--standalone", f"--nproc_per_node={n}", "-m", "tests.parallel.shares", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -71,7 +72,7 @@ def trial(shop: Workshop) -> dict[str, Any]:
     rows = []
     for n in (2, 4):
         told = together(shop.folder / str(n), n)
-        rows += [judged(strategy, told, alone, shop.folder / str(n), one) for strategy in told[0]]
+        rows += [judged(strategy, told, alone, shop.folder / str(n), one) for strategy in STRATEGIES]
     for row in rows:
         print(
             f"  {row['strategy']:6} {row['processes']} processes: loss within {row['largest_loss_difference']:.1e}, weights within "
