@@ -85,11 +85,12 @@ check: .venv/dev  ## formatting, lint, types, the import rule, and every command
 wheel-check: .venv/dev  ## build the wheel; train and sample with it in an empty folder
 	$(BIN)/python benchmarks/wheel_check.py
 
+INPUTS := payloads data configs matrix secrets network
+parts = $(if $(PART),$(if $2,$(BIN)/python -m benchmarks.$1 --jobs $(or $(JOBS),2) --part $2 $3),$(BIN)/python -m benchmarks.$1 --jobs $(or $(JOBS),2) $3)
+
 reliability: .venv/dev  ## kills, full disks, power cuts, damaged files: make reliability PART="storm disk" SHARE=0.1 JOBS=2
-	$(BIN)/python -m benchmarks.reliability --jobs $(or $(JOBS),2) $(if $(PART),--part $(PART)) $(if $(SHARE),--share $(SHARE))
-	$(if $(PART),,$(BIN)/python -m benchmarks.supervision)
-	$(if $(PART),,$(BIN)/python -m benchmarks.strategies)
-	$(if $(PART),,$(BIN)/python -m benchmarks.reliability_inputs --jobs $(or $(JOBS),2))
+	$(call parts,reliability,$(filter-out $(INPUTS),$(PART)),$(SHARE:%=--share %))
+	$(call parts,reliability_inputs,$(filter $(INPUTS),$(PART)),$(SHARE:%=--scale %))
 
 bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
 	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"

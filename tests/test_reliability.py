@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sys
 import threading
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability import PARTS
+from benchmarks.reliability.cost import ends_after
 from benchmarks.reliability.jobs import each, verdict
 from benchmarks.reliability.machine import NotHere
 from benchmarks.reliability.page import on_file, tables
 from benchmarks.reliability.tracer import KILL, follow
+from benchmarks.reliability_inputs import PARTS as INPUTS
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "reliability.md"
 linux = pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="x86-64 Linux only")
@@ -82,6 +86,23 @@ def test_a_part_that_failed_or_broke_off_is_told_from_one_that_is_good_or_cannot
     told = capfd.readouterr()
     assert "absent not run: no such disk" in told.out and "a mistake of the trial" in told.err
     assert "good" not in ended["absent"] and not ended["broken"]  # no figures to keep
+
+
+def test_make_knows_each_part_and_its_command() -> None:
+    recipe = (GUIDE.parents[2] / "Makefile").read_text()
+    assert f"INPUTS := {' '.join(INPUTS)}\n" in recipe and not set(PARTS) & set(INPUTS)
+    for part in PARTS:
+        assert callable(importlib.import_module(f"benchmarks.reliability.{part}").trial)
+    said = tables(*on_file())
+    assert [part for part in (*PARTS, *INPUTS) if f"`{part}`" not in said] == [
+        "peers",
+        "controls",
+    ]  # tables of their own
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [([4.0, 3.0, 2.0, 1.0], 5.0), ([1.0, 2.0, 3.0, 10.0], 12.0), ([], 0.0)])
+def test_parts_begin_in_order_as_soon_as_one_of_two_places_is_free(seconds: list[float], ends: float) -> None:
+    assert ends_after(seconds) == ends
 
 
 def test_the_guides_tables_are_those_of_the_figures_on_file() -> None:

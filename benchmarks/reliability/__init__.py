@@ -4,3 +4,20 @@
 
 Every trial goes through the real command and the run folder as it is documented, never through private functions.
 """
+
+PARTS = (  # the longest first, so that none is left alone at the end
+    "storm",
+    "supervision",
+    "disk",
+    "syscalls",
+    "world",
+    "ranks",
+    "corruption",
+    "behind",
+    "controls",
+    "power",
+    "peers",
+    "strategies",
+    "diverging",
+    "second",
+)

@@ -17,24 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.reliability import PARTS
 from benchmarks.reliability.jobs import Figures, each, verdict
 from benchmarks.reliability.machine import machine
 from benchmarks.reliability.runs import ROOT, Workshop, preload
-
-PARTS = (
-    "storm",
-    "ranks",
-    "world",
-    "syscalls",
-    "behind",
-    "disk",
-    "power",
-    "corruption",
-    "peers",
-    "second",
-    "diverging",
-    "controls",
-)
 
 
 def main() -> int:

@@ -2,7 +2,8 @@
 
 The run is at step 10, saves at step 15 in its middle and at step 20 at its end. In turn each call that changes the
 disk in the first of these saves fails once; or it fails and so does every later one, until the run has ended and the
-disk is mended. Then the same with disks that really are full (tmpfs of 20 sizes) and with a limit on the size of files.
+disk is mended. Then the same with disks that really are full (a tmpfs that fills up as the save begins, to 20 levels) and with a limit on
+the size of files.
 
 Nothing that was saved may be lost, the undisturbed weights must come out, training must go on past a save that failed,
 and the message must name the path and, of a full disk, what is free.
@@ -11,8 +12,10 @@ and the message must name the path and, of a full disk, what is free.
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import shutil
+from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.judged import lost
@@ -23,7 +26,7 @@ from benchmarks.reliability.tracer import Touch, follow
 
 LONGER = "--max_iters=20"
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-SIZES = 20  # of tmpfs, and of files
+SIZES = 20  # of what is left on a disk, and of files
 FREEING = {"unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2"}  # what a full disk still does
 
 
@@ -107,35 +110,54 @@ def names_it(run: Run, error: int) -> bool:
 
 
 def full_tmpfs(shop: Workshop, base: Run, expected: str) -> dict[str, Any]:
-    """Disks with room for less and less of what the run still has to write."""
+    """Disks with room for less than a checkpoint when a save begins: for nothing, for a twentieth of it, and so on."""
     try:
         require_root("mounting a tmpfs")
     except NotHere as reason:
         print(f"  full tmpfs not run: {reason}")
         return {"good": True, "not_run": str(reason)}
-    kept = [path for path in base.folder.rglob("*") if path.name != "report.html"]  # which copies of a run leave out
-    needed = sum(path.stat().st_blocks * 512 for path in kept)
+    *_, newest = sorted(base.folder.glob("checkpoints/step_*"))
+    needed = sum(path.stat().st_blocks * 512 for path in newest.iterdir())
     failures: list[str] = []
     went_on, refused = 0, 0
     n = shop.count(SIZES)
     for number in range(n):
         place = shop.folder / f"tmpfs-{number}"
         place.mkdir()
-        size = needed + 450_000 + number * 700_000 // n  # from room for what comes before the save to room for it too
-        shell("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place)
+        shell("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place)
+        left, ballast = number * needed // n, place / "ballast"
         try:
-            run = base.copy(place / "run", LONGER, "--force", logs=shop.folder / "run")  # else refused before it starts
-            code = wait(run.start())
-            went_on += run.starts()[-1].last == 20 or "training goes on" in run.complaint()
-            refused += "not saved" in run.complaint() or "disk is full" in run.complaint()
+            run = base.copy(place / "run", LONGER, logs=shop.folder / "run")
+
+            def fill(touch: Touch, left: int = left, ballast: Path = ballast) -> None:
+                if "step_00000015" in touch.path and not ballast.exists():
+                    with ballast.open("wb") as file:
+                        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(ballast.parent).free - left)
+
+            code, _ = follow(run.train, run.folder, fill)
+            refused += "step_00000015: not saved: No space left" in run.complaint()
+            went_on += "step_00000020: not saved: No space left" in run.complaint()
             if code < 0 or "Traceback" in run.complaint():
-                failures.append(f"{size} bytes: exit code {code}: {run.complaint()}")
-            shell("mount", "-o", "remount,size=1g", place)
-            failures += [f"{size} bytes: {problem}" for problem in lost(run, expected)[:1]]
+                failures.append(f"{left} bytes left: exit code {code}: {run.complaint()}")
+            ballast.unlink()
+            failures += [f"{left} bytes left: {problem}" for problem in lost(run, expected)[:1]]
         finally:
             shell("umount", place)
-    print(f"  {n} tmpfs: {refused} too small for a save, {len(failures)} lost anything", *failures[:5], sep="\n  ")
-    return {"good": not failures and refused > 0, "sizes": n, "refused_a_save": refused, "failures": failures[:20]}
+    print(
+        f"  {n} tmpfs, full when a save began: {refused} refused it, {went_on} trained to the end, {len(failures)} lost "
+        "anything",
+        *failures[:5],
+        sep="\n  ",
+        flush=True,
+    )
+    good = not failures and refused == went_on == n
+    return {
+        "good": good,
+        "sizes": n,
+        "refused_a_save": refused,
+        "trained_to_the_end": went_on,
+        "failures": failures[:20],
+    }
 
 
 def limited_files(shop: Workshop, base: Run, expected: str) -> dict[str, Any]:

@@ -11,3 +11,5 @@ network   system calls of an import, a run and a sampling: no connection, no lis
 
 Each part prints a line, and its figures go to benchmarks/results/reliability_inputs.json under its name.
 """
+
+PARTS = ("payloads", "data", "configs", "matrix", "secrets", "network")  # the longest first

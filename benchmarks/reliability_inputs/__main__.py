@@ -21,7 +21,7 @@ from benchmarks.reliability.machine import machine
 from benchmarks.reliability_inputs import fuzz, matrix, network, payloads, secrets
 from benchmarks.reliability_inputs.workshop import ROOT
 
-PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
+TRIALS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
     "matrix": matrix.trial,
     "configs": fuzz.configs,
     "data": fuzz.data,
@@ -34,13 +34,13 @@ OUT = ROOT / "benchmarks" / "results" / "reliability_inputs.json"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--part", nargs="+", choices=package.PARTS, default=list(package.PARTS))
     parser.add_argument("--scale", type=float, default=1.0, help="below 1: fewer cases, and no figures are kept")
     parser.add_argument("--jobs", type=int, default=1, help="parts at a time; each takes about one core")
     asked = parser.parse_args()
     good = True
     with tempfile.TemporaryDirectory(prefix="gptmill-inputs-") as name:
-        for part, found in each(asked.part, asked.jobs, Path(name), lambda part, mine: PARTS[part](mine, asked.scale)):
+        for part, found in each(asked.part, asked.jobs, Path(name), lambda part, mine: TRIALS[part](mine, asked.scale)):
             print(*found.get("failures", [])[:20], sep="\n", end="\n" * bool(found.get("failures")), flush=True)
             good &= verdict(part, found)
             if "good" in found and asked.scale == 1.0:

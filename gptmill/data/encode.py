@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from gptmill import units
 from gptmill.data.meta import ITEM_BYTES, SplitMeta, dtype_for
+from gptmill.data.room import room_for
 from gptmill.data.shards import SplitWriter
 from gptmill.data.sources import Source
 from gptmill.data.survey import Fingerprint, Splitter, Survey
 from gptmill.data.tokenizers import Tokenizer
-from gptmill.errors import DataError, UserError
+from gptmill.errors import DataError
 
 BATCH_CHARS = 2**20
-SPARE = 1.1  # room on disk for files larger than the first batch lets expect
 Progress = Callable[[int, int], None]
 
 
@@ -63,7 +61,7 @@ def write_splits(
             train_ids, val_ids = _encoded(batch.train, tokenizer), _encoded(batch.val, tokenizer)
             if not done:
                 per_character = (len(train_ids) + len(val_ids)) * ITEM_BYTES[dtype] / max(1, batch.characters)
-                _check_room(aside, per_character * found.characters)
+                room_for(aside, per_character * found.characters)
             train.append(train_ids)
             val.append(val_ids)
             done += batch.characters
@@ -104,13 +102,3 @@ def _encoded(texts: list[str | None], tokenizer: Tokenizer) -> np.ndarray:
     end = none if tokenizer.end_of_text is None else np.array([tokenizer.end_of_text], np.uint32)
     parts = [end if text is None else next(ids) for text in texts]
     return np.concatenate([none, *parts], dtype=np.uint32, casting="unsafe")
-
-
-def _check_room(aside: Path, expected: float) -> None:
-    """Raises UserError before hours of work end at a full disk."""
-    free = shutil.disk_usage(aside).free
-    if expected * SPARE > free:
-        raise UserError(
-            f"{aside.parent}: the token files will need about {units.size(expected)} and {units.size(free)} are free; "
-            f"free space or choose --data_dir"
-        )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gptmill.data.layout import is_dataset
 from gptmill.data.meta import Meta, dtype_for, read_meta
+from gptmill.data.room import room_for_the_least
 from gptmill.data.sources import FirstAreValidation, FirstDocuments, Source
 from gptmill.data.staging import publish, staging
 from gptmill.data.survey import Splitter, Survey, survey
@@ -91,6 +92,8 @@ def prepare(
     source, chosen = _chosen(source, val_fraction, max_samples, val_samples)
     known = make_tokenizer(tokenizer_name) if reads == "nothing" else None
     with staging(out) as aside:
+        if not is_dataset(out):  # else it may be this very one, and need no room
+            room_for_the_least(aside, source.description, source.text_bytes)
         found = survey(source, reads)
         if not found.characters:
             raise DataError(f"{source.description}: holds no text")

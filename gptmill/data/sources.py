@@ -22,12 +22,14 @@ class Source(Protocol):
     Attributes:
         own_split: every piece says which split it belongs to.
         one_text: each split is one running text, with no end-of-text inside or after it.
+        text_bytes: there are at least; 0 where nobody knows before reading.
         skipped, nulls, replaced: as in ``PrepareReport``.
     """
 
     description: str
     own_split: bool
     one_text: bool
+    text_bytes: int
 
     @property
     def skipped(self) -> int: ...
@@ -50,7 +52,7 @@ class OwnSplits:
     """
 
     own_split = True
-    nulls = 0
+    text_bytes = nulls = 0
 
     def __init__(
         self, train: TextFiles, val: TextFiles, description: str, one_text: bool, max_rows: int | None = None
@@ -87,6 +89,7 @@ class _Part:
         self.description = source.description
         self.own_split = source.own_split
         self.one_text = source.one_text
+        self.text_bytes = source.text_bytes
 
     @property
     def skipped(self) -> int:
@@ -107,6 +110,7 @@ class FirstDocuments(_Part):
     def __init__(self, source: Source, count: int, val_fraction: float) -> None:
         super().__init__(source)
         self._count = count
+        self.text_bytes = 0
         self._val_fraction = val_fraction
 
     def pieces(self) -> Iterator[Piece]:

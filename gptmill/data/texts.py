@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gptmill.data import parquet
+from gptmill.data.holes import refuse_holes
 from gptmill.data.packed import unpacked
 from gptmill.data.pieces import PIECE_CHARS, cut
 from gptmill.errors import DataError, UserError
@@ -21,6 +22,7 @@ READ_BYTES = 2**20
 LONGEST_LINE = 64 * 2**20  # [bytes] of one JSON line or Parquet row, which are in memory whole
 PARQUET = ".parquet"
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+PACKED = (PARQUET, ".jsonl.gz", ".jsonl.zst")  # their zeros may be good, and a copy may have made a hole of them
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class TextFiles:
         errors: 'strict' stops at text that is not UTF-8; 'replace' puts U+FFFD there and counts.
         skipped: files that were left out when the list was made, for the report.
         text_key: the key of a JSON line and the column of a Parquet file that hold the text.
+        text_bytes: there are at least; 0 where nobody knows before reading.
     """
 
     own_split = False  # which documents are validation is not said by the files
@@ -62,12 +65,14 @@ class TextFiles:
         errors: str = "strict",
         skipped: int = 0,
         text_key: str = "text",
+        text_bytes: int = 0,
     ) -> None:
         self._files = files
         self._errors = errors
         self._text_key = text_key
         self.description = description
         self.skipped = skipped
+        self.text_bytes = text_bytes
         self.replaced = 0  # of the latest pass
         self.nulls = 0  # rows without a text, left out; of the latest pass
 
@@ -81,6 +86,8 @@ class TextFiles:
         for path, key in self._files:
             try:
                 with open_plain(path) as file:
+                    if not path.name.endswith(PACKED):
+                        refuse_holes(file, path)
                     if path.name.endswith(JSON_LINES):
                         yield from self._jsonl(unpacked(file, path), path, key)
                     elif path.suffix == PARQUET:
@@ -100,6 +107,7 @@ class TextFiles:
                         for row, raw in parquet.rows(file, path, self._text_key):
                             yield self._utf8(raw, f"{path}: row {row}", "text") if raw else ""
                     else:
+                        refuse_holes(file, path)
                         yield from _lines(self._decoded(file, path))
             except OSError as error:
                 raise DataError(f"{path}: cannot be read ({error.strerror})") from None
@@ -209,7 +217,8 @@ def text_files(paths: list[Path], errors: str = "strict", text_key: str = "text"
     if not found:
         raise UserError(f"--input {paths[0]}: holds no text files")
     names = ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-    return TextFiles([(path, str(index)) for index, path in enumerate(found)], names, errors, skipped, text_key)
+    size = sum(path.stat().st_size for path in found if not _has_rows(path))
+    return TextFiles([(path, str(index)) for index, path in enumerate(found)], names, errors, skipped, text_key, size)
 
 
 class Numbered(Iterable[tuple[Path, str]]):
@@ -258,8 +267,12 @@ def _line(file: BinaryIO, path: Path) -> bytes:
         raise DataError(f"{path}: {error}; copy or download it again") from None
 
 
+def _has_rows(path: Path) -> bool:
+    return path.name.endswith((PARQUET, *JSON_LINES))
+
+
 def _is_binary(path: Path) -> bool:
-    if path.suffix == PARQUET or path.name.endswith(JSON_LINES):
+    if _has_rows(path):
         return False
     try:
         with open_plain(path) as file:

@@ -106,8 +106,8 @@ def test_a_full_disk_is_foreseen(tmp_path, monkeypatch):
     import shutil
 
     (tmp_path / "a.txt").write_text("text " * 10_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 90, 10))
-    with pytest.raises(UserError, match=r"about 97\.66 KiB and 10 B are free"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**5, 9 * 10**4, 10**4))
+    with pytest.raises(UserError, match=r"about 97\.66 KiB and 9\.77 KiB are free"):
         prepare(text_files([tmp_path / "a.txt"]), tmp_path / "d", "byte")
     assert not (tmp_path / "d").exists()
 

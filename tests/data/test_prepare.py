@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -252,3 +253,36 @@ def test_a_killed_prepare_leaves_nothing_that_loads(tmp_path):
         except DataError:
             report = prepare(text_files([tmp_path / "a.txt"]), tmp_path / f"data/{n}", "byte")
             assert report.sha256 == whole
+
+
+def test_a_disk_too_small_for_any_tokenizer_is_told_before_a_byte_is_read(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("text " * 10_000)
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')  # what of it is text, nobody knows
+    source = text_files([tmp_path / "a.txt", tmp_path / "rows.jsonl"])
+    monkeypatch.setattr(source, "pieces", lambda: pytest.fail("was read"))
+    free = 50_000 * 2 // 16 - 1  # ids of two bytes, for sixteen of text
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - free, free))
+    says = r"data/d: the token files of a\.txt, rows\.jsonl \(48\.83 KiB\) will need 6\.10 KiB .* and 6\.10 KiB are free; free"
+    with pytest.raises(UserError, match=says):
+        prepare(source, tmp_path / "data/d", "bpe-300")
+    assert not (tmp_path / "data/d").exists()
+
+
+def test_what_is_there_already_is_used_on_a_disk_without_room_for_another(tmp_path, monkeypatch):
+    prepared(tmp_path, LINES, "byte")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 0))
+    assert prepared(tmp_path, LINES, "byte").reused
+
+
+@pytest.mark.parametrize("free", [2**50, 2**30])
+def test_a_terabyte_of_holes_costs_a_line_on_a_disk_of_any_size(tmp_path, monkeypatch, free):
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.write(LINES.encode())
+        file.truncate(2**40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**50, 0, free))
+    began = time.process_time()
+    with pytest.raises((DataError, UserError), match=r"a\.txt") as refused:
+        prepare(text_files([tmp_path / "a.txt"]), tmp_path / "d", "char")
+    assert time.process_time() - began < 1.0
+    says = "never written (a hole in the file)" if free == 2**50 else "(1.00 TiB) will need 128.00 GiB"
+    assert says in str(refused.value) and "\n" not in str(refused.value)

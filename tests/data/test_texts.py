@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 
 import pytest
@@ -143,3 +144,18 @@ def test_missing_inputs_are_listed_all_at_once(tmp_path):
     assert len(caught.value.problems) == 2
     with pytest.raises(UserError, match="holds no text files"):
         text_files([tmp_path])
+
+
+def test_a_hole_in_a_text_is_refused_and_written_nuls_are_text(tmp_path):
+    page = os.sysconf("SC_PAGESIZE")
+    (tmp_path / "a.txt").write_bytes(b"a" * page + bytes(4 * page) + b"z")
+    assert read(text_files([tmp_path / "a.txt"]))["0"] == "a" * page + "\0" * 4 * page + "z"
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.write(b"a" * page)
+        file.seek(5 * page)
+        file.write(b"z")
+    says = rf"a\.txt: {4 * page // 1024}\.00 KiB from byte {page} on were never written .* copy or download it again"
+    with pytest.raises(DataError, match=says):
+        read(text_files([tmp_path / "a.txt"]))
+    with pytest.raises(DataError, match="never written"):
+        list(TextFiles([(tmp_path / "a.txt", "0")], "").rows())

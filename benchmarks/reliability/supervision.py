@@ -1,7 +1,5 @@
 """Kill a process of a supervised run, stop one for good: how long until the run goes on, and with which weights.
 
-    python -m benchmarks.supervision [--faults 10] [--seed N]
-
 A small model of two processes under ``gptmill launch``, with the defaults of its watch. Per kind of fault one run, which
 meets it again and again at a random moment and is then left alone until it is complete:
 
@@ -12,13 +10,10 @@ meets it again and again at a random moment and is then left alone until it is c
 Measured from the fault: until it is on record, until the next step is done; steps done again. The completed run must have
 the very weights of one that nothing disturbed. Besides: the last step of three is repeated by a process that always dies
 there; what listens beyond this machine under gptmill launch, and under torchrun --standalone.
-
-Prints the figures, writes them to benchmarks/results/supervision.json, and exits 1 when anything failed.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -26,16 +21,15 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability import machine
+from benchmarks.reliability.runs import ROOT, Workshop
 from tests.supervise.processes import family, listeners, rank_of
 
-ROOT = Path(__file__).parents[1]
+FAULTS = 10  # of each kind
 RANKS = 2
 PATIENCE = 300.0  # seconds for anything to happen
 DIES_AT = 25
@@ -61,6 +55,19 @@ def train_step(state, *rest):
 
 loop.train_step = train_step
 """
+
+
+def trial(shop: Workshop) -> dict[str, Any]:
+    work, faults = shop.folder, shop.count(FAULTS)
+    (work / "data").symlink_to(shop.data)
+    (work / "sabotage.py").write_text(SABOTAGE)
+    max_iters = 100 * (faults + 1)
+    expected = Launched(work, "undisturbed", max_iters).result()["weights_sha256"]
+    figures = {
+        kind: disturbed(kind, faults, work, max_iters, shop.rng, expected) for kind in ("killed", "stopped", "stuck")
+    }
+    figures |= {"crash_loop": crash_loop(work), "listeners": exposed(work, max_iters)}
+    return {"good": all(figure["good"] for figure in figures.values()), **figures}
 
 
 class Launched:
@@ -92,14 +99,14 @@ class Launched:
                 if fields["event"] == event:
                     return line, fields
             time.sleep(0.02)
-        raise SystemExit(f"no {event} in {self.run_dir}: {self.complaint()}")
+        raise RuntimeError(f"no {event} in {self.run_dir}: {self.complaint()}")
 
     def result(self) -> dict[str, Any]:
         self.process.wait(timeout=PATIENCE)
         self._stdout.seek(0)
         said = self._stdout.read()
         if self.process.returncode or not said:
-            raise SystemExit(f"{self.run_dir}: exit code {self.process.returncode}: {self.complaint()}")
+            raise RuntimeError(f"{self.run_dir}: exit code {self.process.returncode}: {self.complaint()}")
         return json.loads(said)
 
     def complaint(self) -> str:
@@ -137,7 +144,7 @@ def disturbed(kind: str, faults: int, work: Path, max_iters: int, rng: random.Ra
         "same_weights_as_undisturbed": same,
         "good": same,
     }
-    print(f"{kind}: {json.dumps(figures)}", flush=True)
+    print(f"  {kind}: {json.dumps(figures)}", flush=True)
     return figures
 
 
@@ -148,7 +155,7 @@ def crash_loop(work: Path) -> dict[str, Any]:
     starts = sum(fields["event"] == "run_started" for fields in run.events())
     last = run.complaint().strip().splitlines()[-1]
     good = code == 1 and starts == 3 and f"ended in step {DIES_AT + 1} (sequences " in last
-    print(f"crash loop: {starts} starts, exit code {code}, {last!r}", flush=True)
+    print(f"  crash loop: {starts} starts, exit code {code}, {last!r}", flush=True)
     return {"starts": starts, "exit_code": code, "says": last, "good": good}
 
 
@@ -169,7 +176,7 @@ def exposed(work: Path, max_iters: int) -> dict[str, Any]:
     theirs = [str(address) for address in listeners(family(torchrun.pid)) if not address.is_loopback]
     torchrun.terminate()
     torchrun.wait()
-    print(f"listening beyond this machine: gptmill launch {ours}, torchrun --standalone {theirs}", flush=True)
+    print(f"  listening beyond this machine: gptmill launch {ours}, torchrun --standalone {theirs}", flush=True)
     return {"gptmill_launch": ours, "torchrun_standalone": theirs, "good": not ours}
 
 
@@ -181,32 +188,3 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 def clock(fields: dict[str, Any]) -> float:
     return datetime.fromisoformat(fields["time"]).timestamp()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faults", type=int, default=10, help="of each kind")
-    parser.add_argument("--seed", type=int, default=7, help="decides the moments and the processes")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "supervision.json")
-    asked = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    rng, max_iters = random.Random(asked.seed), 100 * (asked.faults + 1)
-    with tempfile.TemporaryDirectory(prefix="gptmill-supervision-") as name:
-        work = Path(name)
-        (work / "sabotage.py").write_text(SABOTAGE)
-        expected = Launched(work, "undisturbed", max_iters).result()["weights_sha256"]
-        figures = {
-            kind: disturbed(kind, asked.faults, work, max_iters, rng, expected)
-            for kind in ("killed", "stopped", "stuck")
-        }
-        figures |= {"crash_loop": crash_loop(work), "listeners": exposed(work, max_iters)}
-    good = all(figure["good"] for figure in figures.values())
-    when = time.strftime("%Y-%m-%d", time.gmtime())
-    told = {"date": when, "seed": asked.seed, "good": good, "load": os.getloadavg(), "machine": machine(), **figures}
-    asked.out.write_text(json.dumps(told, indent=1) + "\n")
-    print(f"{'all good' if good else 'FAILED'}; figures in {asked.out}")
-    sys.exit(0 if good else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,8 @@
 """2 and 4 processes under every strategy beside one process: losses, weights, and what each process holds.
 
-    python -m benchmarks.strategies
-
 The run of tests/parallel/shares.py: 20 steps in float32, with dropout, an effective batch that does not split evenly, checkpoints
-written by all processes and read back. Exits 1 unless losses and weights are within 1e-5 of one process's and the bytes of
-weights and moments within 3% of the plan's. Writes benchmarks/results/strategies.json.
+written by all processes and read back. Losses and weights must be within 1e-5 of one process's, and the bytes of weights and
+moments within 3% of the plan's.
 """
 
 from __future__ import annotations
@@ -12,10 +10,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reliability.runs import ROOT, Workshop
 from gptmill.cli.parts import new_state
 from gptmill.parallel.launch import Place
 from gptmill.plan.memory import memory_of
@@ -23,7 +21,7 @@ from gptmill.train.capture import capture
 from gptmill.train.loading import load
 from tests.parallel import shares
 
-ROOT = Path(__file__).parents[1]
+STRATEGIES = ("ddp", "zero1", "fsdp")
 CLOSE, PLANNED = 1e-5, 0.03
 
 
@@ -34,12 +32,12 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def together(folder: Path, n: int) -> list[dict[str, Any]]:
-    """What each of n processes tells of each strategy."""
+    """What each of n processes tells of each strategy, and of more."""
     torchrun = str(Path(sys.executable).with_name("torchrun"))
     command = [torchrun, "--standalone", f"--nproc_per_node={n}", "-m", "tests.parallel.shares", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
+        raise RuntimeError(done.stderr[-3000:])
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
@@ -68,23 +66,18 @@ def judged(strategy: str, told: list[dict[str, Any]], alone: dict[str, Any], fol
     return row
 
 
-def main() -> None:
+def trial(shop: Workshop) -> dict[str, Any]:
+    one = shop.folder / "one"
+    alone = shares.trained(shares.plan_of("none", 1), Place(), one)
     rows = []
-    with tempfile.TemporaryDirectory() as temporary:
-        one = Path(temporary) / "one"
-        alone = shares.trained(shares.plan_of("none", 1), Place(), one)
-        for n in (2, 4):
-            told = together(Path(temporary) / str(n), n)
-            rows += [judged(strategy, told, alone, Path(temporary) / str(n), one) for strategy in told[0]]
+    for n in (2, 4):
+        told = together(shop.folder / str(n), n)
+        rows += [judged(strategy, told, alone, shop.folder / str(n), one) for strategy in STRATEGIES]
     for row in rows:
         print(
-            f"{row['strategy']:6} {row['processes']} processes: loss within {row['largest_loss_difference']:.1e}, weights within "
+            f"  {row['strategy']:6} {row['processes']} processes: loss within {row['largest_loss_difference']:.1e}, weights within "
             f"{row['largest_weight_difference']:.1e}, {row['bytes_measured']:,.0f} bytes each of {row['bytes_planned']:,} planned"
-            + ("" if row["passed"] else "  FAILED")
+            + ("" if row["passed"] else "  FAILED"),
+            flush=True,
         )
-    (ROOT / "benchmarks" / "results" / "strategies.json").write_text(json.dumps(rows, indent=1) + "\n")
-    raise SystemExit(not all(row["passed"] for row in rows))
-
-
-if __name__ == "__main__":
-    main()
+    return {"good": all(row["passed"] for row in rows), "rows": rows}
