@@ -55,7 +55,7 @@ def test_a_target_below_what_is_pruned_already_is_refused_and_one_that_can_be_me
     met = gptmill(folder, *lower[:-1], "--target_sparsity=0.35", "--json").json()
     assert met["pruning"]["pruned"] == 2150 and met["pruning"]["complete"]
     dense = gptmill(folder, *lower[:-2], "--max_iters=30", "--pruning_method=none", "--json").json()
-    assert dense["sparsity"] is None and "pruning" not in dense or dense["pruning"] is None
+    assert (dense["sparsity"] is None and "pruning" not in dense) or dense["pruning"] is None
 
 
 def test_the_sparsity_told_is_that_of_the_weights_in_the_file(folder: Path) -> None:

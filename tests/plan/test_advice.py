@@ -91,7 +91,10 @@ CASES = {
         "optimizer=adamwspam",
     ),
     "option_that_no_moment_needs": Case(
-        "beta2", {"optimizer": "sgd", "beta2": 0.99, "eps": 1e-6}, {"beta2": 0.99, "eps": 1e-6}, "leave beta2 and eps out"
+        "beta2",
+        {"optimizer": "sgd", "beta2": 0.99, "eps": 1e-6},
+        {"beta2": 0.99, "eps": 1e-6},
+        "leave beta2 and eps out",
     ),
     "reference_without_scaling": Case(
         "reference_batch_size",

@@ -62,7 +62,7 @@ def test_an_arm_that_lost_runs_is_unstable_and_not_judged_by_its_survivors():
     assert found["arm"].verdict == "unstable" and found["arm"].lost == (5,)
     assert found["other"].verdict == "better"
     lost = find({"base": {**BASE, 1: None}, "arm": GAIN}, "base", 0.01)[1]
-    assert lost.verdict == "unstable" and "1 runs of base" in lost.says
+    assert lost.verdict == "unstable" and "1 of the runs of base" in lost.says
 
 
 def test_every_arm_counts_for_the_correction_also_those_without_a_test():

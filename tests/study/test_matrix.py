@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gptmill.cli.matrix import asked_for
+from gptmill.cli.matrix_asked import AS_WRITTEN, Varied, asked_for
 from gptmill.config.files import packaged
 from gptmill.config.symbols import OPTIMIZERS, PRUNING
 from gptmill.errors import UserError
@@ -21,7 +21,7 @@ VARIED = ["--optimizers=adamw", "--pruning=none,magnitude", "--sparsities=50"]
 
 
 def ids(name: str) -> list[str]:
-    return [run.id for run in asked_for([name], None, None, None, None).runs]
+    return [run.id for run in asked_for([name], [], AS_WRITTEN).runs]
 
 
 def test_the_documented_matrix_has_the_twelve_runs_that_its_file_enables() -> None:
@@ -59,7 +59,7 @@ def test_models_optimizers_and_sparsities_come_from_the_symbols_people_know(tmp_
         "CONFIG_OPTIMIZER_ENABLED_ADAMW=y\n# CONFIG_OPTIMIZER_ENABLED_SGD is not set\nCONFIG_PRUNING_MODE_MULTIPLE=y\n"
         "CONFIG_TEST_PRUNING_MAGNITUDE=y\nCONFIG_TEST_SPARSITY_95=y\nCONFIG_BATCH_SIZE=7\nCONFIG_PARALLEL_JOBS=3\n"
     )
-    asked = asked_for([written(tmp_path, text), "--seed=4"], None, None, None, 2)
+    asked = asked_for([written(tmp_path, text)], ["--seed=4"], Varied(override_epochs=2))
     runs = asked.runs
     assert [run.id for run in runs] == ["gpt2_adamw_magnitude_95", "gpt2-medium_adamw_magnitude_95"]
     assert runs[1].argv == (
@@ -82,7 +82,7 @@ def test_models_optimizers_and_sparsities_come_from_the_symbols_people_know(tmp_
 )  # fmt: skip
 def test_a_matrix_without_runs_says_why_in_a_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UserError) as told:
-        asked_for([written(tmp_path, text)], None, None, None, None)
+        asked_for([written(tmp_path, text)], [], AS_WRITTEN)
     assert len(told.value.problems) == 1 and says in told.value.problems[0]
 
 
