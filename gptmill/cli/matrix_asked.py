@@ -117,7 +117,7 @@ def _of_folder(
     runs: list[Run] = []
     texts = []
     for path in paths:
-        source = read_source(str(path), configs, flags, dotconfig=True)
+        source = read_source(str(path), configs, flags, path)
         runs += [replace(run, id=f"{path.name}_{run.id}") for run in _runs(source, flags, varied, parts, single=True)]
         texts.append(f"# {path.name}\n{source.text}")
     return Asked(runs, {}, "\n".join(texts))

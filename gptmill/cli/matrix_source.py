@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gptmill.cli.say import say
 from gptmill.config.dotconfig import read_dotconfig
-from gptmill.config.files import find_config, text_of
+from gptmill.config.files import Found, find_config, text_of
 from gptmill.config.layers import Layer
 from gptmill.config.wording import config_error
 from gptmill.study.matrix import Axes, axes_of
@@ -39,17 +40,18 @@ class Source:
         return {name: each.origin for name, each in self.layer.items()}
 
 
-def read_source(name: str, configs: Sequence[str], flags: Sequence[str], *, dotconfig: bool = False) -> Source:
+def read_source(name: str, configs: Sequence[str], flags: Sequence[str], path: Path | None = None) -> Source:
     """
     Args:
-        dotconfig: whatever its name, it is a ``.config``.
+        name: of a config.
+        path: of a ``.config`` that is called otherwise.
 
     Raises:
         ConfigError: what is wrong with it, but for the keys and values of runs.
     """
-    found = find_config(name)
+    found = Found(name, path) if path else find_config(name)
     text = text_of(found)
-    if dotconfig or found.shown.endswith(".config"):
+    if path or found.shown.endswith(".config"):
         symbols: dict[str, str | bool] = {}
         reading = read_dotconfig(text, found.shown, symbols)
         if reading.problems:

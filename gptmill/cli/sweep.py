@@ -175,9 +175,10 @@ def require_evaluations(asked: Sweep, resolved: Sequence[Resolved]) -> None:
     plans = [plan for each in resolved if isinstance(plan := foresee_plan(each), Plan)]
     longest = max(map(evaluations, plans), default=None)
     if longest is not None and longest <= asked.bands.at[0]:
+        less = f"min_iter: {longest // 3}, or " if longest >= 6 else ""  # the first is before the first step
         raise UserError(
             f"{asked.path}: early_terminate compares runs after {asked.bands.at[0]:,} evaluations, and the longest has "
-            f"{longest:,}: nothing would ever be stopped; try min_iter: {max(1, longest // 3)}, or a smaller eval_interval"
+            f"{longest:,}: nothing would ever be stopped; try {less}a smaller eval_interval"
         )
 
 

@@ -117,7 +117,7 @@ def vary(options: Sequence[str], base: Sequence[str], same: Callable[[Sequence[s
                 f"--vary {one_line(option)}: write --vary KEY=VALUE,VALUE, such as normalization=layernorm,rmsnorm"
             )
         if key in OURS:
-            more = "; --seeds=N has N of them, and --seed=N before it the first" if key == "seed" else ""
+            more = "; --seeds=N takes N of them, and --seed=N is the first" if key == "seed" else ""
             raise UserError(f"--vary {one_line(option)}: the study sets {key} for every run; leave it out{more}")
         if len(set(values)) < len(values):
             raise UserError(f"--vary {one_line(option)}: a value is listed twice; list values that differ")
