@@ -13,12 +13,13 @@ from gptmill.cli.matrix_asked import AS_WRITTEN, Varied, asked_for
 from gptmill.cli.matrix_results import ranking, write_results
 from gptmill.cli.studying import check
 from gptmill.config.files import packaged
+from gptmill.config.schema import Config
 from gptmill.config.symbols import OPTIMIZERS, PRUNING
 from gptmill.errors import UserError
 from gptmill.study.matrix import Axes, cells
 from gptmill.study.record import Run, result
 from gptmill.track.jsonl import read_events
-from tests.cli.run import SMALL, gptmill, prepare_tiny
+from tests.cli.run import ROOT, SMALL, gptmill, prepare_tiny
 from tests.study.made import made
 
 FLAGS = [word for word in SMALL if not word.startswith(("--learning_rate", "--max_iters"))]
@@ -170,6 +171,15 @@ def test_a_matrix_in_yaml_and_a_folder_of_configs_have_the_runs_they_name(tmp_pa
     wanted = {"batch_size": 7, "pruning_warmup": 3, "pruning_interval": 2, "compile": False, "dtype": "auto", "seed": 4}
     assert {key: getattr(resolved.config, key) for key in wanted} == wanted
     assert (resolved.config.optimizer, resolved.config.target_sparsity) == ("adamwprune", 0.9)
+    guide = (ROOT / "docs" / "guide" / "matrix.md").read_text()
+    (tmp_path / "guide.yaml").write_text(guide.split("```yaml\n")[1].partition("```")[0])
+    assert [run.id for run in asked_for([str(tmp_path / "guide.yaml")], [], AS_WRITTEN).runs] == [
+        run.id for run in runs
+    ]
+    defaults = {key: field.default for key, field in Config.model_fields.items()}
+    assert (
+        f"`adamwprune_beta2={defaults['adamwprune_beta2']}`, where `beta2` is {defaults['beta2']} by default" in guide
+    )
     for old, new, says in [
         ("sparsity_levels: [0.5, 90]", "sparsity_levels: [0.5, 900]", "test-matrix.yaml:5: sparsity_levels: 900"),
         ("optimizers:", "optimizer:", "test-matrix.yaml:3: optimizer: unknown key of test_matrix"),
