@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: quick train menuconfig savedefconfig list-defconfigs test-matrix install test check wheel-check reliability test-browser health test-data bench clean
-.PHONY: test-matrix-dry-run continue estimate test-rerun summary update-graphs parallel parallel-4 parallel-8 parallel-16 sweep
+.PHONY: test-matrix-yaml test-matrix-dry-run continue estimate test-rerun summary update-graphs parallel parallel-4 parallel-8 parallel-16 sweep
 MANY := ^CONFIG_(OPTIMIZER|PRUNING|MODEL)_MODE_MULTIPLE=y|^CONFIG_TEST_MATRIX_MODE=y
 .DEFAULT_GOAL := $(if $(wildcard .config),$(if $(shell grep -E '$(MANY)' .config),test-matrix,train),quick)
 MATRIX := $(BIN)/gptmill matrix
@@ -31,6 +31,9 @@ list-defconfigs: .venv/installed  ## the names that make defconfig-NAME knows
 
 test-matrix: .venv/installed  ## train every combination that .config asks for; again: the rest of them
 	@$(MATRIX) .config $(if $(EPOCHS),--override_epochs=$(EPOCHS))
+
+test-matrix-yaml: .venv/installed  ## train every combination that test-matrix.yaml lists
+	@$(MATRIX) --config_yaml=test-matrix.yaml $(if $(EPOCHS),--override_epochs=$(EPOCHS))
 
 test-matrix-dry-run: .venv/installed  ## list those runs, with their time and cost
 	@$(MATRIX) .config --dry_run $(if $(EPOCHS),--override_epochs=$(EPOCHS))

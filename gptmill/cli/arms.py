@@ -18,11 +18,10 @@ from gptmill.report.runlog import read_run
 from gptmill.study.design import Arm, Design, folder_of
 from gptmill.study.findings import hopeless
 from gptmill.study.outcome import final_loss
-from gptmill.study.record import Result, Run, result
+from gptmill.study.record import Run, result
 
 LENGTH = ("max_iters", "epochs", "max_tokens")
 HORIZON = "lr_decay_iters"
-PACE_STEPS, PACE_ROUNDS = 40, 3  # of the runs that measure the pace: the fastest round was disturbed least
 
 
 @dataclass(frozen=True)
@@ -85,31 +84,6 @@ def runs_of(design: Design, settled: Sequence[Settled], seeds: Sequence[int], pa
     ]
 
 
-def pace_runs(design: Design, settled: Sequence[Settled]) -> list[Run]:
-    """Short runs of every arm in turn, that tell how long a step of each takes here."""
-    short = (f"--max_iters={PACE_STEPS}", f"--eval_interval={PACE_STEPS}", "--eval_iters=1")
-    return [
-        Run(f"pace/{folder_of(each.arm.name, n)}", (*_without_length((*design.base, *each.arm.flags)), *short))
-        for n in range(1, PACE_ROUNDS + 1)
-        for each in settled
-    ]
-
-
-def paces_of(settled: Sequence[Settled], results: Sequence[Result]) -> dict[str, float]:
-    """Seconds of a step by arm, in its fastest round; without the arms that have none."""
-    found: dict[str, float] = {}
-    for each in settled:
-        speeds = [
-            float(done.summary["tokens_per_second"])
-            for done in results
-            if done.run.id in {f"pace/{folder_of(each.arm.name, n)}" for n in range(1, PACE_ROUNDS + 1)}
-            and done.summary.get("tokens_per_second")
-        ]
-        if speeds:
-            found[each.arm.name] = each.plan.tokens_per_iter / max(speeds)
-    return found
-
-
 def in_turn(design: Design, study: Path, runs: Sequence[Run], seeds: Sequence[int]) -> Iterator[Run]:
     """The runs in their order; with drop_hopeless without those of an arm that is surely worse by then."""
     whose = {folder_of(arm.name, seed): (arm.name, seed) for arm in design.arms for seed in seeds}
@@ -147,10 +121,10 @@ def _words(design: Design, arm: Arm, length: tuple[int, int] | None) -> tuple[st
     words = (*design.base, *arm.flags)
     if length is None:
         return words
-    return (*_without_length(words), f"--max_iters={length[0]}", f"--{HORIZON}={length[1]}")
+    return (*without_length(words), f"--max_iters={length[0]}", f"--{HORIZON}={length[1]}")
 
 
-def _without_length(words: Sequence[str]) -> tuple[str, ...]:
+def without_length(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for word in words if not _keys([word]) & {*LENGTH, HORIZON})
 
 

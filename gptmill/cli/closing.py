@@ -11,7 +11,9 @@ from typing import Any
 from gptmill.cli.report import PAGE
 from gptmill.cli.runs import GPT2_VOCABULARIES, vocabulary
 from gptmill.cli.say import say
+from gptmill.optim.pruning.ramp import require_reachable
 from gptmill.plan.types import DataFacts, Plan
+from gptmill.report.loose import mapping
 from gptmill.track.ranks import SLOWER, slowest
 from gptmill.track.run_dir import RunDir
 from gptmill.units import count, duration
@@ -90,8 +92,13 @@ def told_again(run_dir: RunDir, plan: Plan, data: DataFacts) -> dict[str, Any]:
     """The summary of a run that is complete, once the command is found to ask for the same run."""
     from gptmill.train.facts import check_same_run
 
+    done = run_dir.finished or {}
+    pruning = mapping(done.get("pruning"))
+    pruned, prunable = pruning.get("pruned"), pruning.get("prunable")
+    if plan.pruning_method != "none" and isinstance(pruned, int) and isinstance(prunable, int):
+        require_reachable(plan, run_dir.path, pruned, prunable)
     say(*check_same_run(run_dir.path, plan, data), f"{run_dir.path} is complete: nothing is left to train")
-    return {**(run_dir.finished or {}), "run_dir": str(run_dir.path)}
+    return {**done, "run_dir": str(run_dir.path)}
 
 
 def _rest(result: dict[str, Any]) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from cyclopts import Parameter
 
 from gptmill.cli.say import say
 from gptmill.errors import UserError
@@ -16,6 +19,48 @@ PREFIX = "test_matrix_results"
 CONFIG = "config.txt"
 NEWEST = "newest"
 BEFORE = "before_rerun"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Folders:
+    """Where results go to, or come from.
+
+    Parameters
+    ----------
+    out_dir
+        The folder of the results; without it, test_matrix_results_TIME, or the newest one that is not finished.
+    output_dir
+        What that name begins with.
+    continue_dir
+        Go on with the runs of this folder; newest takes the newest.
+    rerun_dir
+        Train the runs of this folder anew; what they had is moved aside.
+    summary
+        Train nothing; write the results of this folder (or newest) again, and print them.
+    """
+
+    out_dir: Path | None = None
+    output_dir: str = PREFIX
+    continue_dir: str | None = None
+    rerun_dir: str | None = None
+    summary: str | None = None
+
+    def named(self) -> str | None:
+        """The option that names earlier results, if one does.
+
+        Raises:
+            UserError: several do, or one names nothing.
+        """
+        given = [option for option in ("continue_dir", "rerun_dir", "summary") if getattr(self, option) is not None]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(f'--{option}' for option in given)}: give one of them")
+        if given and not getattr(self, given[0]):
+            raise UserError(f"--{given[0]}=: names no folder; try --{given[0]}={NEWEST}")
+        return given[0] if given else None
+
+
+HERE = Folders()
 
 
 def existing(name: str, prefix: str) -> Path:
@@ -29,6 +74,10 @@ def existing(name: str, prefix: str) -> Path:
     if not (folders := _folders(prefix)):
         raise UserError(f"no {prefix}_* here; `gptmill matrix CONFIG` makes one")
     return folders[-1]
+
+
+def fresh(prefix: str) -> Path:
+    return Path(f"{prefix}_{datetime.now():%Y%m%d_%H%M%S}")
 
 
 def unfinished(prefix: str, runs: list[Run]) -> Path | None:

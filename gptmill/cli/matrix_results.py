@@ -9,7 +9,7 @@ from typing import Any
 
 from gptmill.cli.compare import write_page
 from gptmill.durable import replace
-from gptmill.report.compare import compare
+from gptmill.report.compare import compare, unlike_their_base
 from gptmill.report.runlog import RunLog, read_run
 from gptmill.report.tables import NONE, Table, known, markdown
 from gptmill.report.training_metrics import finite, training_metrics
@@ -17,35 +17,44 @@ from gptmill.study.record import Result
 from gptmill.units import duration
 
 METRICS = "training_metrics.json"
+GPU = "gpu_stats.json"
 RESULTS, REPORT, GRAPHS = "all_results.json", "summary_report.txt", "graphs"
 
 
 def write_results(study: Path, results: Sequence[Result]) -> list[dict[str, Any]]:
     """Write all files anew, from what the run folders hold; returns what all_results.json lists."""
-    logs: list[RunLog] = []
+    logs = {each.run.id: read_run(each.folder) for each in results if each.state != "new"}
+    finished = [logs[each.run.id] for each in results if each.state == "finished"]
+    remarks = unlike_their_base(finished)
     found = []
     for each in results:
-        log = read_run(each.folder)
         if each.state != "new":
-            found.append(outcome(each, log))
+            log = logs[each.run.id]
+            found.append({**outcome(each, log), "remark": remarks.get(log.name)})
             if log.config:  # else the folder must stay as it is, for a run to begin in it
                 replace(each.folder / METRICS, _json(found[-1]), sync=False)
-        if each.state == "finished":
-            logs.append(log)
+            if held := held_memory(log):
+                replace(each.folder / GPU, _json(held), sync=False)
     replace(study / RESULTS, _json(found))
     replace(study / REPORT, report(study, found).encode())
     (study / GRAPHS).mkdir(exist_ok=True)
-    if logs:
-        write_page((study / GRAPHS / "compare.html").absolute(), logs, compare(logs), demanded=True)
+    if finished:
+        write_page((study / GRAPHS / "compare.html").absolute(), finished, compare(finished), demanded=True)
     return found
+
+
+def held_memory(log: RunLog) -> dict[str, list[float]]:
+    """Memory of the GPU by step; nothing of a run that had none."""
+    gpu = finite(log.plan.get("device_memory")) and str(log.plan.get("device", "")).startswith("cuda")
+    held = [(iter, gb) for iter, gb in zip(log.steps.iters.tolist(), log.steps["allocated_gb"].tolist()) if gb > 0]
+    return {"iterations": [iter for iter, _ in held], "allocated_gb": [gb for _, gb in held]} if gpu and held else {}
 
 
 def outcome(result: Result, log: RunLog) -> dict[str, Any]:
     """One run: its metrics, what it was, and how it went."""
     flags = dict(word[2:].split("=", 1) for word in result.run.argv if word.startswith("--"))
     metrics = training_metrics(log)
-    gpu = finite(log.plan.get("device_memory")) and str(log.plan.get("device", "")).startswith("cuda")
-    held = [value for value in log.steps["allocated_gb"].tolist() if value > 0] if gpu else []
+    held = held_memory(log).get("allocated_gb", [])
     return {
         **metrics,
         "test_id": result.run.id,
@@ -75,7 +84,8 @@ def ranking(found: Sequence[dict[str, Any]]) -> Table:
         ]
         for n, each in enumerate(order, 1)
     ]
-    note = "; ".join(f"{each['test_id']}: {each['error']}" for each in order if each["error"])
+    failed = [f"{each['test_id']}: {each['error']}" for each in order if each["error"]]
+    note = "; ".join(dict.fromkeys([*failed, *(each["remark"] for each in order if each["remark"])]))
     header = ["", "run", "sparsity", "best val loss", "final", "time"]
     return Table("Ranked by best validation loss [nats/token]", header, rows, 2, note)
 

@@ -55,9 +55,7 @@ def time_lines(plan: Plan, found: Outlook) -> list[str]:
     """The whole run with its interval, the pace, what it is made of, and on what that rests."""
     time = found.time
     if time is None:
-        own = not has_closed_form(plan.shape)
-        why = "a part has no formula" if own else f"nothing is published of {plan.device_name}"
-        return [f"not known: {why}; --probe measures it in about ten seconds"]
+        return [f"not known: {why_no_time(plan)}; --probe measures it in about ten seconds"]
     hypothetical = "if it fitted: " if found.fits is False else ""
     speed = f"{time.tokens_per_second:,.0f} tokens/s" + (f", MFU {time.mfu:.1%}" if time.mfu is not None else "")
     return [
@@ -66,6 +64,12 @@ def time_lines(plan: Plan, found: Outlook) -> list[str]:
         ", ".join(f"{name} {duration(seconds)}" for name, seconds in time.parts.items()),
         f"{time.basis}: {time.because}",
     ]
+
+
+def why_no_time(plan: Plan) -> str:
+    """Of a plan whose time is not known."""
+    own = not has_closed_form(plan.shape)
+    return "a part has no formula" if own else f"nothing is published of {plan.device_name}"
 
 
 def cost_lines(plan: Plan, found: Outlook) -> list[str]:

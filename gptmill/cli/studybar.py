@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from gptmill.cli.foresight import runs_in_words
 from gptmill.study.record import Result
 from gptmill.study.standing import Standing
 from gptmill.units import duration
@@ -36,7 +37,7 @@ class StudyBar:
             disable=not sys.stderr.isatty(),
             transient=True,
         )
-        self._tasks = {"": self._bar.add_task(f"{self._n_runs} runs", total=self._n_runs, says="")}
+        self._tasks = {"": self._bar.add_task(runs_in_words(self._n_runs), total=self._n_runs, says="")}
         self._bar.start()
         return self
 

@@ -1,55 +1,40 @@
-"""What sweep, matrix and ablate share: checking a list of runs, foreseeing it, carrying it out, and the words around it."""
+"""What sweep, matrix and ablate share: checking a list of runs, carrying it out, and the words around it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gptmill.cli.dataset import ready_data
-from gptmill.cli.parts import trace_held
-from gptmill.cli.plan import planner_of
-from gptmill.cli.plan_page import sentence
+from gptmill.cli.foresight import foresee_plan, runs_in_words, warn
 from gptmill.cli.say import say
+from gptmill.cli.study_options import StudyOptions, names_of
 from gptmill.config.flags import parse_flags
 from gptmill.config.layers import DEFAULT, Parts, Setting
 from gptmill.config.load import load
+from gptmill.config.names import KNOWN
 from gptmill.config.resolve import Resolved
 from gptmill.config.translate import key_of
-from gptmill.config.wording import config_error
-from gptmill.errors import ConfigError, GptmillError, UserError
+from gptmill.config.wording import config_error, misspells
+from gptmill.errors import ConfigError, UserError
 from gptmill.parallel.launch import environment_of_run
-from gptmill.plan.hardware import detect_machine
 from gptmill.plan.nvidia import gpus as find_gpus
-from gptmill.plan.outlook import outlook
-from gptmill.plan.types import Plan
-from gptmill.report.tables import NONE, Table, known
 from gptmill.study.record import Result, Run
 from gptmill.study.runs import Runner
 from gptmill.study.standing import Standing
 from gptmill.track.lock import lock_folder
 from gptmill.train.signals import StopOnSignal
-from gptmill.units import count, duration
 
 CHOSEN_HERE = ("out_dir", "init_from")  # by the study, for each run
 KEPT = "delete_snapshots_after_training"
 
 
-@dataclass(frozen=True)
-class Foreseen:
-    """A run by its plan. None: not known, because the data is not there yet, or nobody has published the device's speed."""
-
-    run: Run
-    iters: int | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-    usd: float | None = None
-
-
-def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(argv: Sequence[str], command: Callable[..., int]) -> tuple[list[str], list[str]]:
     """Configs, and flags as ``--key=value``; --resume is what a study does anyway.
+
+    Args:
+        command: whose options are not among them, unless they were misspelt.
 
     Raises:
         ConfigError: what is no flag, and what the study decides itself.
@@ -63,6 +48,8 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         if key in CHOSEN_HERE:
             problems.append(f"--{name}: every run of a study has its own; leave it out")
+        elif name not in KNOWN and (meant := misspells(name, names_of(command))):
+            problems.append(f"{setting.origin}: unknown option; did you mean '--{meant}'?")
         words.append(f"--{name}={setting.value}")
     if problems:
         raise config_error(problems)
@@ -110,84 +97,11 @@ def prepare(resolved: Sequence[Resolved]) -> None:
         if data not in seen:
             seen.add(data)
             ready_data(each.config)
-    _warn(foresee_plan(each) for each in resolved)
-
-
-def foresee_plan(resolved: Resolved) -> Plan | GptmillError:
-    """The plan of a run on this machine by itself, or why there is none."""
-    try:
-        planner, _ = planner_of(resolved, 1)
-        return planner(detect_machine(resolved.config.device, demanded=False))
-    except GptmillError as error:
-        return error
-
-
-def _warn(plans: Iterable[Plan | GptmillError]) -> None:
-    """Say what plans warn of, once for all that agree."""
-    listed = list(plans)
-    found = Counter(
-        sentence(piece)
-        for plan in listed
-        if isinstance(plan, Plan)
-        for piece in plan.advice
-        if piece.level == "warning"
-    )
-    say(*(f"warning, {n} of {len(listed)} runs: {says}" for says, n in found.items()))
-
-
-def foresee(runs: Sequence[Run], resolved: Sequence[Resolved]) -> list[Foreseen]:
-    """What each run would be and take, one at a time on this machine."""
-    found = []
-    remarks: dict[str, None] = {}
-    plans = [foresee_plan(each) for each in resolved]
-    for run, plan in zip(runs, plans, strict=True):
-        if isinstance(plan, GptmillError):
-            remarks |= dict.fromkeys(plan.problems)
-            found.append(Foreseen(run))
-            continue
-        ahead = outlook(plan, trace=trace_held)
-        seconds, usd = ahead.time.seconds if ahead.time else None, ahead.cost.usd if ahead.cost else None
-        found.append(Foreseen(run, plan.max_iters, plan.max_iters * plan.tokens_per_iter, seconds, usd))
-    say(*remarks)
-    _warn(plans)
-    return found
-
-
-def foreseen_table(found: Sequence[Foreseen]) -> Table:
-    """The runs as a table, with their sum."""
-    rows = [[each.run.id, *_amounts(each.iters, each.tokens, each.seconds, each.usd)] for each in found]
-    sums = [total(getattr(each, name) for each in found) for name in ("iters", "tokens", "seconds", "usd")]
-    rows.append(["together", *_amounts(*sums)])
-    return Table(f"{len(found)} runs, one after the other", ["run", "steps", "tokens", "time", "USD"], rows, 1)
-
-
-def _amounts(iters: float | None, tokens: float | None, seconds: float | None, usd: float | None) -> list[str]:
-    return [
-        known(iters, "{:,}"),
-        count(tokens) if tokens is not None else NONE,
-        duration(seconds) if seconds is not None else NONE,
-        known(usd, "{:,.2f}"),
-    ]
-
-
-def total(numbers: Iterable[float | None]) -> float | None:
-    """The sum, or None when one of them is not known."""
-    listed = list(numbers)
-    return None if any(n is None for n in listed) else sum(n for n in listed if n is not None)
-
-
-def require_places(parallel: int | None) -> None:
-    """
-    Raises:
-        UserError: no number of runs.
-    """
-    if parallel is not None and parallel < 1:
-        raise UserError(f"--parallel={parallel}: must be at least 1")
+    warn(foresee_plan(each) for each in resolved)
 
 
 def places_for(parallel: int | None, resolved: Sequence[Resolved]) -> tuple[int, list[str]]:
     """How many runs at a time, and the GPUs for them: without a wish one for each GPU, and one on a CPU."""
-    require_places(parallel)
     devices = {each.config.device for each in resolved}
     named = [] if devices & {"cpu", "mps"} else [gpu.uuid or gpu.index for gpu in find_gpus()]
     gpus = [] if any(":" in device for device in devices) else [gpu for gpu in named if gpu]
@@ -198,11 +112,9 @@ def carry_out(
     study: Path,
     runs: Iterable[Run],
     *,
+    options: StudyOptions,
     n_runs: int,
     resolved: Sequence[Resolved],
-    parallel: int | None,
-    import_: Sequence[str] | None = None,
-    stop_on_failure: bool = False,
     headline: Callable[[Result], str] = lambda result: val_loss(result.summary),
     watch: Callable[[Standing], dict[str, str]] = lambda _: {},
 ) -> tuple[list[Result], int]:
@@ -220,16 +132,18 @@ def carry_out(
     """
     from gptmill.cli.studybar import StudyBar
 
-    places, gpus = places_for(parallel, resolved)
+    places, gpus = places_for(options.parallel, resolved)
     places = min(places, n_runs)
-    words = [f"--import={module}" for module in import_ or ()]
+    words = [f"--import={module}" for module in options.import_ or ()]
     if all(each.origins[KEPT].startswith(DEFAULT) for each in resolved):
         words.append(f"--{KEPT}=True")  # the disk is for the best and the last of each
     with StopOnSignal() as stop, StudyBar(n_runs, headline) as bar:
 
         def look(standing: Standing) -> dict[str, str]:
             if stop.signal is not None and standing.going:
-                bar.tell(f"stopping: {len(standing.going)} runs finish their step and save; once more ends at once")
+                n = len(standing.going)
+                finish = "1 run finishes its step and saves" if n == 1 else f"{n} runs finish their step and save"
+                bar.tell(f"stopping: {finish}; once more ends at once")
             bar(standing)
             return watch(standing)
 
@@ -240,11 +154,11 @@ def carry_out(
             stop,
             words=words,
             watch=look,
-            stop_on_failure=stop_on_failure,
+            stop_on_failure=options.stop_on_failure,
         )
         results = runner.carry_out(runs)
     if stop.signal is not None:
-        say(f"study folder {study}: {len(results)} of {n_runs} runs have ended; the same command goes on")
+        say(f"study folder {study}: {len(results)} of {runs_in_words(n_runs)} ended; the same command goes on")
         return results, 128 + stop.signal
     return results, int(any(each.state == "failed" for each in results))
 

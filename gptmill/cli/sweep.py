@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from gptmill.cli.compare import print_tables
-from gptmill.cli.parts import Import, import_parts
-from gptmill.cli.studying import carry_out, check, foresee, foreseen_table, hold, prepare, require_places, split
+from gptmill.cli.foresight import foresee_plan, list_runs
+from gptmill.cli.parts import import_parts
+from gptmill.cli.study_options import UNASKED, StudyOptions
+from gptmill.cli.studying import carry_out, check, hold, places_for, prepare, split
 from gptmill.cli.sweep_results import METRICS, conclude, metric_of, origins_of
 from gptmill.config.files import find_config, text_of
+from gptmill.config.resolve import Resolved
 from gptmill.config.translate import key_of
 from gptmill.errors import UserError
+from gptmill.plan.time import evaluations
+from gptmill.plan.types import Plan
 from gptmill.report.tables import known
 from gptmill.study.bayes import require_optuna
 from gptmill.study.choose import all_combinations, corners, drawn, named_runs, numbered
@@ -23,23 +28,31 @@ from gptmill.study.record import Result, Run, keep_runs
 from gptmill.study.search import Stopper, suggested, until_reached
 from gptmill.study.sweepfile import Sweep, read_sweep
 
-Flag = Annotated[bool, Parameter(negative="")]
 KIND = "sweep"
 SEED = 1337  # of what is drawn; the runs have a seed of their own
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    Args:
+        base: configs and flags of all runs.
+        most: runs at most; None: all of a grid.
+    """
+
+    sweep: Sweep
+    base: tuple[str, ...]
+    most: int | None
 
 
 def sweep(
     *argv: Annotated[str, Parameter(allow_leading_hyphen=True)],
     out_dir: Path | None = None,
     count: int | None = None,
-    parallel: int | None = None,
-    dry_run: Flag = False,
-    stop_on_failure: Flag = False,
-    json: Flag = False,
     project: str | None = None,
     entity: str | None = None,
     init_only: Annotated[bool, Parameter(negative="", show=False)] = False,
-    import_: Import = None,
+    options: StudyOptions = UNASKED,
 ) -> int:
     """Carry out a W&B sweep file here: every run in its own folder, ranked at the end. The same command again goes on.
 
@@ -51,69 +64,82 @@ def sweep(
         The folder of the run folders; without it, out-NAME after the file.
     count
         At most so many runs.
-    parallel
-        Runs at a time; without it one on each GPU, and one on a CPU.
-    dry_run
-        List the runs with what they would take, and start none.
-    stop_on_failure
-        Start nothing more after a run failed.
-    json
-        Print one JSON object instead of tables.
     project
         W&B's project, for runs that log there.
     entity
         W&B's user or team.
-    import_
-        A Python module with parts of your own.
+    """
+    options.check()
+    asked = asked_for(argv, count, project, entity)
+    parts = import_parts(options.import_)
+    runs = listed_runs(asked)
+    resolved = check(runs, parts, origins_of(asked.sweep))
+    require_evaluations(asked.sweep, resolved)
+    if options.dry_run or init_only:
+        return foretell(asked, runs, resolved, options)
+    prepare(resolved)
+    study = out_dir or Path(f"out-{Path(asked.sweep.path).stem}")
+    hold(study)
+    results, code = train_all(asked, study, runs, resolved, options)
+    conclude(asked.sweep, study, results, parts, json=options.json)
+    return code
+
+
+def asked_for(argv: Sequence[str], count: int | None, project: str | None, entity: str | None) -> Asked:
+    """What a sweep file and the words after it ask for.
+
+    Raises:
+        UserError: what is wrong with either, but for the keys and values of runs.
     """
     if count is not None and not 1 <= count <= MOST:
         raise UserError(f"--count={count}: must be at least 1, and at most {MOST:,}")
-    require_places(parallel)
-    configs, flags = split(argv)
+    configs, flags = split(argv, sweep)
     if not configs:
         raise UserError("gptmill sweep: name a sweep file, for example configs/sweep_lambda_openwebtext.yaml")
     found = find_config(configs[0])
     asked = read_sweep(text_of(found), found.shown, METRICS)
     names = {"wandb_project": project or asked.project, "wandb_entity": entity or asked.entity}
     flags += [f"--{key}={value}" for key, value in names.items() if value and not _given(key, flags)]
-    base = (*configs[1:], *asked.fixed, *flags)
-    parts = import_parts(import_)
-    n_runs = most(asked, count)
-    runs = listed_runs(asked, base, n_runs)
     _require_free(asked, flags)
     _require_loss(asked)
-    resolved = check(runs, parts, origins_of(asked))
-    if dry_run or init_only:
-        if asked.method == "bayes":  # what it will come to is not known: the middle of everything, so many times
-            runs = [Run(numbered(n), base, runs[0].settings) for n in range(1, (n_runs or 0) + 1)]
-            resolved = resolved[:1] * len(runs)
-        print_tables([foreseen_table(foresee(runs, resolved))])
-        return 0
-    prepare(resolved)
-    study = out_dir or Path(f"out-{Path(found.shown).stem}")
-    hold(study)
+    return Asked(asked, (*configs[1:], *asked.fixed, *flags), most(asked, count))
+
+
+def train_all(
+    asked: Asked, study: Path, runs: list[Run], resolved: Sequence[Resolved], options: StudyOptions
+) -> tuple[list[Result], int]:
+    """What became of every run, and the exit code."""
+    wanted = asked.sweep
 
     def metric(result: Result) -> float | None:
-        return metric_of(asked, result)
+        return metric_of(wanted, result)
 
     coming: Iterable[Run] = runs
-    if asked.method == "bayes":
-        coming = suggested(asked, study, KIND, base, n_runs or 0, metric, SEED)
+    if wanted.method == "bayes":
+        coming = suggested(wanted, study, KIND, asked.base, asked.most or 0, metric, SEED)
     else:
         keep_runs(study, KIND, runs)
-    results, code = carry_out(
+    return carry_out(
         study,
-        until_reached(asked, study, coming, metric),
-        n_runs=n_runs or len(runs),
+        until_reached(wanted, study, coming, metric),
+        options=options,
+        n_runs=asked.most or len(runs),
         resolved=resolved,
-        parallel=parallel,
-        import_=import_,
-        stop_on_failure=stop_on_failure,
-        headline=lambda result: f"{asked.metric} {known(metric(result), '{:.4f}')}",
-        watch=Stopper(asked.bands, study) if asked.bands else lambda _: {},
+        headline=lambda result: f"{wanted.metric} {known(metric(result), '{:.4f}')}",
+        watch=Stopper(wanted.bands, study) if wanted.bands else lambda _: {},
     )
-    conclude(asked, study, results, parts, json=json)
-    return code
+
+
+def foretell(asked: Asked, runs: list[Run], resolved: list[Resolved], options: StudyOptions) -> int:
+    """List the runs; of a search that learns, as many as there will be, each with all that it may be."""
+    if asked.sweep.method == "bayes":
+        ranges = {each.name: each.span for each in asked.sweep.parameters}
+        runs = [Run(numbered(n), asked.base, ranges) for n in range(1, (asked.most or 0) + 1)]
+        resolved = resolved[:1] * len(runs)  # the middle of everything
+    told = not any(run.id == numbered(n) for n, run in enumerate(runs, 1))
+    columns = [] if told else [each.name for each in asked.sweep.varied]
+    places, _ = places_for(options.parallel, resolved)
+    return list_runs(runs, resolved, places=places, json=options.json, columns=columns)
 
 
 def most(asked: Sweep, count: int | None) -> int | None:
@@ -128,14 +154,32 @@ def most(asked: Sweep, count: int | None) -> int | None:
     return found if found is None else min(found, MOST)
 
 
-def listed_runs(asked: Sweep, base: tuple[str, ...], n_runs: int | None) -> list[Run]:
+def listed_runs(asked: Asked) -> list[Run]:
     """The runs of a grid or of a random search; of a search that learns, the corners of what it may suggest."""
-    if asked.method == "grid":
-        return named_runs(asked, base, all_combinations(asked))[:n_runs]
-    if asked.method == "bayes":
+    wanted, base = asked.sweep, asked.base
+    if wanted.method == "grid":
+        return named_runs(wanted, base, all_combinations(wanted))[: asked.most]
+    if wanted.method == "bayes":
         require_optuna()
-        return [Run(numbered(n), base, settings) for n, settings in enumerate(corners(asked), 1)]
-    return [Run(numbered(n), base, settings) for n, settings in enumerate(drawn(asked, n_runs or 0, SEED), 1)]
+        return [Run(numbered(n), base, settings) for n, settings in enumerate(corners(wanted), 1)]
+    return [Run(numbered(n), base, settings) for n, settings in enumerate(drawn(wanted, asked.most or 0, SEED), 1)]
+
+
+def require_evaluations(asked: Sweep, resolved: Sequence[Resolved]) -> None:
+    """
+    Raises:
+        UserError: every run would be over before runs are compared for the first time.
+    """
+    if not asked.bands or not asked.bands.at:
+        return
+    plans = [plan for each in resolved if isinstance(plan := foresee_plan(each), Plan)]
+    longest = max(map(evaluations, plans), default=None)
+    if longest is not None and longest <= asked.bands.at[0]:
+        less = f"min_iter: {longest // 3}, or " if longest >= 6 else ""  # the first is before the first step
+        raise UserError(
+            f"{asked.path}: early_terminate compares runs after {asked.bands.at[0]:,} evaluations, and the longest has "
+            f"{longest:,}: nothing would ever be stopped; try {less}a smaller eval_interval"
+        )
 
 
 def _given(key: str, flags: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ from gptmill.plan.naming import architecture_name
 from gptmill.plan.optimizer import settle_optimizer
 from gptmill.plan.outlook import Outlook, outlook_json
 from gptmill.plan.pruning import check_prunable
-from gptmill.plan.shape import check_data, settle_shape
+from gptmill.plan.shape import check_data, check_top_k, settle_shape
 from gptmill.plan.strategy import settle_strategy
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.shapes import Counts, ModelShape
@@ -70,6 +70,8 @@ def make_plan(
     horizon = attempt(lambda: settle_horizon(config, windows=windows, effective_batch_size=sequences))
     frozen = attempt(lambda: settle_freeze(config, shape)) if shape else None
     attempt(lambda: check_data(config, data))
+    if shape:
+        attempt(lambda: check_top_k(config, shape.vocab_size))
     _raise_together(failures, origins or {})
     assert shape and batch and horizon and frozen
 

@@ -85,6 +85,13 @@ def check_data(config: Config, data: DataFacts | None) -> None:
         raise DataError(*problems)
 
 
+def check_top_k(config: Config, vocab_size: int) -> None:
+    """Raise ConfigError where the largest probabilities are all that there are: their sum is 1 whatever the model says."""
+    if config.penalty_type == "top_k_mass" and config.penalty_top_k >= vocab_size:
+        says = f"the vocabulary has {vocab_size:,} tokens, so the penalty would always be 0"
+        raise ConfigError(f"penalty_top_k={config.penalty_top_k}: {says}; try penalty_top_k={min(5, vocab_size // 2)}")
+
+
 def _vocab_size(config: Config, data: DataFacts | None) -> int:
     if config.vocab_size is not None:
         return config.vocab_size

@@ -13,6 +13,7 @@ from gptmill.report.runlog import RunLog, damage
 from gptmill.report.verdict import judge
 
 EQUAL = ("tokens", "flops", "time")  # time is training time [s]
+OWN_NUMBERS = ("beta1", "beta2", "weight_decay", "amsgrad")  # settled ones, which a plan has and no config key shows
 NAMES = {"out_dir", "wandb_run_name"}  # keys that only say what a run is called
 
 
@@ -36,7 +37,9 @@ def compare(logs: list[RunLog]) -> dict[str, Any]:
         "differences": differences(logs),
         "presets": by_preset(logs),
         "comparable": not why_not,
-        "warnings": why_not + [f"{log.name}: {says}" for log in logs if (says := damage(log))],
+        "warnings": why_not
+        + [f"{log.name}: {says}" for log in logs if (says := damage(log))]
+        + list(dict.fromkeys(unlike_their_base(logs).values())),
     }
 
 
@@ -123,6 +126,21 @@ def incomparable(logs: list[RunLog]) -> list[str]:
         )
     if not found and len(lengths) > 1:
         found.append(f"different validation texts ({', '.join(f'{n:,}' for n in lengths)} tokens) under one name")
+    return found
+
+
+def unlike_their_base(logs: list[RunLog]) -> dict[str, str]:
+    """By run, how an optimizer that is another one with something added differs from that one beyond what is added."""
+    found = {}
+    for log in logs:
+        name, base = log.plan.get("optimizer"), log.plan.get("base_optimizer")
+        other = next((each.plan for each in logs if name != base and each.plan.get("optimizer") == base), {})
+        pairs = {key: (log.plan.get(key), other.get(key)) for key in OWN_NUMBERS}
+        unlike = {key: pair for key, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
+        if unlike:
+            differs = ", ".join(f"{key} {own} in place of {theirs}" for key, (own, theirs) in unlike.items())
+            alike = " ".join(f"--{name}_{key}={theirs}" for key, (_, theirs) in unlike.items())
+            found[log.name] = f"{name} is {base} with other numbers too ({differs}); {alike} would make them comparable"
     return found
 
 

@@ -116,6 +116,9 @@ def vary(options: Sequence[str], base: Sequence[str], same: Callable[[Sequence[s
             raise UserError(
                 f"--vary {one_line(option)}: write --vary KEY=VALUE,VALUE, such as normalization=layernorm,rmsnorm"
             )
+        if key in OURS:
+            more = "; --seeds=N takes N of them, and --seed=N is the first" if key == "seed" else ""
+            raise UserError(f"--vary {one_line(option)}: the study sets {key} for every run; leave it out{more}")
         if len(set(values)) < len(values):
             raise UserError(f"--vary {one_line(option)}: a value is listed twice; list values that differ")
         own = next((value for value in values if same([f"--{key}={value}"])), None)

@@ -97,7 +97,7 @@ def _judged(found: Comparison, p_holm: float, detect: float, family: int) -> tup
     """(verdict, sentence, seeds needed to see ``detect``)."""
     how = f"{found.seeds} seeds" if found.paired else f"{found.seeds} seeds each, not the same ones"
     if found.spread == 0 and found.difference == 0:
-        return "same runs", f"the same losses to the last digit in {how}: this setting changes nothing here", None
+        return "same runs", _same(how), None
     strictest = ALPHA / family  # Holm's first step: the hint is on the safe side
     needed = seeds_needed(detect / found.spread, paired=found.paired, alpha=strictest) if found.spread else FEWEST
     by, low, high = (_nats(x, found) for x in (abs(found.difference), found.low, found.high))
@@ -135,18 +135,24 @@ def _withheld(
         )
     for name in (arm, baseline):
         if lost[name]:
-            who = "of its runs" if name == arm else f"runs of {baseline}"
+            who = "of its runs" if name == arm else f"of the runs of {baseline}"
             rest = f"; on the others it was {so_far}" if so_far else ""
             return (
                 "unstable",
                 f"{len(lost[name])} {who} ended without a final loss, so the others are a selection{rest}",
             )
+    if found is not None and found.spread == 0 and found.difference == 0:
+        return "same runs", _same(f"{found.seeds} seeds")
     n = 0 if found is None else found.seeds
     rest = f" ({so_far})" if so_far else ""
     return (
         "too few seeds",
         f"{n or 'fewer than 2'} seeds cannot tell a difference from chance{rest}; {FEWEST} is the least, 5 is better",
     )
+
+
+def _same(how: str) -> str:
+    return f"the same losses to the last digit in {how}: this setting changes nothing here"
 
 
 def _nats(x: float, found: Comparison, sign: str = "") -> str:

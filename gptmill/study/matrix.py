@@ -16,17 +16,17 @@ BY_STATE = "state"
 
 @dataclass(frozen=True)
 class Axes:
-    """What varies. Models are the names of ``model_name``; the empty one is what the config has anyway."""
+    """What varies: the values that are listed. Models are the names of ``model_name``."""
 
-    models: tuple[str, ...]
-    optimizers: tuple[str, ...]
-    methods: tuple[str, ...]
-    percents: tuple[float, ...]
+    models: tuple[str, ...] = ()
+    optimizers: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    percents: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a matrix. ``sparsity`` is a share, 0 of a dense run."""
+    """One run of a matrix. ``sparsity`` is a share, 0 of a dense run; an empty model is the one that the config has."""
 
     model: str
     optimizer: str
@@ -36,22 +36,26 @@ class Cell:
     @property
     def id(self) -> str:
         pruned = "" if self.method == "none" else f"_{100 * self.sparsity:g}"
-        return f"{self.model or 'gpt2'}_{self.optimizer}_{self.method}{pruned}"
+        return f"{self.optimizer}_{self.method}{pruned}"
 
     def run(self, argv: Sequence[str], settings: Mapping[str, str | None]) -> Run:
         """Args: argv: of every run. settings: of the config."""
-        model = [f"--model_name={self.model}"] if self.model in MODEL_NAMES and "model_name" not in settings else []
+        model = [f"--model_name={self.model}"] if self.model else []
         pruning = [f"--pruning_method={self.method}"]
         if self.method != "none":
             pruning.append(f"--target_sparsity={self.sparsity:g}")
-        return Run(self.id, (*argv, *model, f"--optimizer={self.optimizer}", *pruning), settings)
+        return Run(
+            f"{self.model or _model(settings)}_{self.id}",
+            (*argv, *model, f"--optimizer={self.optimizer}", *pruning),
+            settings,
+        )
 
 
 def cells(axes: Axes) -> list[Cell]:
     """Every combination that means something: a dense run has no sparsity, and state pruning belongs to its optimizer."""
     return [
         Cell(model, optimizer, method, 0.0 if method == "none" else percent / 100)
-        for model in axes.models
+        for model in axes.models or ("",)
         for optimizer in axes.optimizers
         for method in axes.methods
         if method == "none" or (method == BY_STATE) == (optimizer == PRUNES)
@@ -59,12 +63,11 @@ def cells(axes: Axes) -> list[Cell]:
     ]
 
 
-def axes_of(path: str, symbols: Mapping[str, str | bool], settings: Mapping[str, str | None]) -> Axes:
+def axes_of(path: str, symbols: Mapping[str, str | bool]) -> Axes:
     """What a ``.config`` varies. What it does not enable is off, whatever Kconfig's default for it is.
 
     Args:
         symbols: those of a matrix, by name without CONFIG_.
-        settings: what it sets by key, for the axes that have one value only.
 
     Raises:
         UserError: an axis is to have several values and names none.
@@ -84,19 +87,14 @@ def axes_of(path: str, symbols: Mapping[str, str | bool], settings: Mapping[str,
         )
         if symbols.get(mode) is True and not found
     ]
-    problems += [
-        f"{path}: CONFIG_TEST_MODELS: {name}: must be one of {', '.join(MODEL_NAMES)}"
-        for name in models
-        if name not in MODEL_NAMES
-    ]
+    problems += unknown_models(f"{path}: CONFIG_TEST_MODELS", models)
     if problems:
         raise UserError(*problems)
-    return Axes(
-        models=tuple(models) or (_model(settings),),
-        optimizers=tuple(optimizers) or (settings.get("optimizer") or "adamw",),
-        methods=tuple(methods) or (settings.get("pruning_method") or "none",),
-        percents=tuple(percents) or (100 * float(settings.get("target_sparsity") or 0.5),),
-    )
+    return Axes(tuple(models), tuple(optimizers), tuple(methods), tuple(percents))
+
+
+def unknown_models(place: str, names: Sequence[str]) -> list[str]:
+    return [f"{place}: {name}: must be one of {', '.join(MODEL_NAMES)}" for name in names if name not in MODEL_NAMES]
 
 
 def _enabled(symbols: Mapping[str, str | bool], kind: str, names: Sequence[str]) -> list[str]:
@@ -108,4 +106,4 @@ def _model(settings: Mapping[str, str | None]) -> str:
     """The name of the model that the settings make, for the runs' names."""
     if settings.get("model_name"):
         return str(settings["model_name"])
-    return next((name for name, preset in MODEL_NAMES.items() if preset == settings.get("preset")), "")
+    return next((name for name, preset in MODEL_NAMES.items() if preset == settings.get("preset")), "gpt2")

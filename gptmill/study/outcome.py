@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gptmill.report.compare import differences, incomparable
+from gptmill.report.compare import differences, incomparable, unlike_their_base
 from gptmill.report.loose import mapping
 from gptmill.report.runlog import RunLog, damage
 from gptmill.study.design import Design
@@ -63,7 +63,12 @@ def outcome(design: Design, logs: Logs, failed: Mapping[str, Mapping[int, str]],
         "evaluation": evaluation(first[0]) if first else None,
         "differences": _by_arm(logs, differences(first)),
         "comparable": not why_not,
-        "warnings": [*why_not, *uneven(logs), *(f"{log.name}: {says}" for log in every if (says := damage(log)))],
+        "warnings": [
+            *why_not,
+            *uneven(logs),
+            *(f"{log.name}: {says}" for log in every if (says := damage(log))),
+            *unlike_their_base(first).values(),
+        ],
     }
 
 

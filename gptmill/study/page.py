@@ -76,7 +76,7 @@ def size(found: dict[str, Any]) -> str:
     per = tokens / base["params"]
     runs = sum(run["finished"] for arm in found["arms"] for run in arm["runs"])
     return (
-        f"{runs} runs of {count(base['params'])} parameters on {count(tokens)} tokens ({per:.2g} tokens per parameter; about 20 are "
+        f"{runs} run{'s' * (runs != 1)} of {count(base['params'])} parameters on {count(tokens)} tokens ({per:.2g} tokens per parameter; about 20 are "
         "optimal). What holds here need not hold for a larger model or a longer run"
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gptmill.config.wording import one_line, show
+from gptmill.config import later
+from gptmill.config.names import KNOWN
+from gptmill.config.wording import nearest, one_line, show
 from gptmill.config.yamltree import Node
 from gptmill.study.parameters import DISTRIBUTIONS, OF_LOGS, Parameter
 from gptmill.study.reader import Reader
@@ -96,8 +98,36 @@ class ParameterReader(Reader):
     def listed(self, node: Node | None) -> list[Node]:
         return node.value if node is not None and isinstance(node.value, list) else []
 
+    def known(self, parameters: list[Parameter]) -> None:
+        """Names that are no keys; who has a good file is told so with what else is wrong with its values."""
+        for each in parameters:
+            if each.name not in KNOWN and each.name not in later.KEYS:
+                hint = nearest(each.name, KNOWN) or "; gptmill train --help lists them"
+                self.problems.append(f"{each.origin}: {one_line(each.name)}: unknown key{hint}")
+
     def can_be_walked(self, parameters: list[Parameter]) -> None:
         for each in parameters:
+            first: dict[float | str | None, str | None] = {}
+            for value in each.values:
+                same = number_or_text(value)
+                if same in first:
+                    listed = (
+                        f"{value} is listed twice"
+                        if value == first[same]
+                        else f"{first[same]} and {value} are one value"
+                    )
+                    self.problems.append(
+                        f"{each.origin}: {each.name}: {listed}, and a grid would train it twice; keep one"
+                    )
+                first.setdefault(same, value)
             if each.grid() is None:
                 says = f"a grid needs values, and {each.distribution} has no end of them; try method: random"
                 self.problems.append(f"{each.origin}: {each.name}: {says}")
+
+
+def number_or_text(value: str | None) -> float | str | None:
+    """By what two values are the same: 1e-3 is 0.001."""
+    try:
+        return float(value) if value is not None else None
+    except ValueError:
+        return value

@@ -96,6 +96,15 @@ class Parameter:
     def varies(self) -> bool:
         return len(self.values) != 1
 
+    @property
+    def span(self) -> str:
+        """All that it may be, in words."""
+        if self.values:
+            return " | ".join(map(str, self.values))
+        if "min" in self.numbers:
+            return f"{self.at(0.0)} to {self.at(1 - 1e-9)}"
+        return f"{self.distribution}, mostly {self.at(0.025)} to {self.at(0.975)}"
+
     def at(self, share: float) -> str | None:
         """The value below which this share of the probability lies, or the one of a list that it falls on."""
         if self.values:

@@ -79,7 +79,13 @@ def read_sweep(text: str, path: str, metrics: Iterable[str]) -> Sweep:
     """
     tree = read_tree(text, path) if path.endswith((".yaml", ".yml")) else None
     if tree is None or not isinstance(tree.value, dict) or not tree.value.keys() & {"method", "parameters"}:
-        raise UserError(f"{path}: is not a sweep; a sweep is a YAML file with method: and parameters:")
+        study = tree is not None and isinstance(tree.value, dict) and "arms" in tree.value
+        way_out = (
+            f"it is a study: `gptmill ablate {path}`"
+            if study
+            else "a sweep is a YAML file with method: and parameters:"
+        )
+        raise UserError(f"{path}: is not a sweep; {way_out}")
     return _Reader(path).sweep(tree, list(metrics))
 
 
@@ -114,6 +120,7 @@ class _Reader(ParameterReader):
             entity=self.text(found.get("entity")),
         )
         if self.problems:
+            self.known(parameters)  # else they are found with the values
             raise config_error(self.problems)
         return sweep
 

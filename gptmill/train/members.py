@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gptmill.errors import CheckpointError
+from gptmill.optim.pruning.ramp import require_reachable
 from gptmill.train.early_stop import EarlyStop
 from gptmill.train.numbers import check_numbers
 from gptmill.train.spikes import Recent
@@ -79,9 +80,18 @@ def restore_moments(path: Path, state: TrainState, saved: dict[str, Tensor]) -> 
 
 
 def restore_pruning(path: Path, state: TrainState, saved: dict[str, Tensor]) -> None:
-    """Masks, and what goes with them, where this run prunes."""
-    if state.pruner is not None and (strange := state.pruner.restore(saved)):
+    """Masks, and what goes with them, where this run prunes.
+
+    Raises:
+        CheckpointError: they are of another model.
+        UserError: more is pruned already than is asked for.
+    """
+    if state.pruner is None:
+        return
+    if strange := state.pruner.restore(saved):
         raise CheckpointError(f"{path}: {len(strange)} masks do not fit the model, the first is of {strange[0]}")
+    state.pruner.recount()
+    require_reachable(state.pruner.plan, path, state.pruner.n_pruned, state.pruner.n_prunable)
 
 
 def weights_sha256(model: nn.Module) -> str:

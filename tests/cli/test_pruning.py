@@ -42,6 +42,22 @@ def test_a_run_stopped_on_the_ramp_ends_with_the_bits_of_one_that_was_not(folder
     assert (folder / "half" / "best").resolve().name == "step_00000020"
 
 
+def test_a_target_below_what_is_pruned_already_is_refused_and_one_that_can_be_met_is_met(folder: Path) -> None:
+    assert gptmill(folder, "train", *SMALL, *PRUNING, "--out_dir=lower", "--max_iters=10").code == 0
+    before = (folder / "lower" / "metrics.jsonl").read_bytes()
+    for max_iters in ("10", "20"):  # a run that is complete, and one that goes on
+        lower = ["train", "--resume", "--out_dir=lower", f"--max_iters={max_iters}", "--target_sparsity=0.3"]
+        done = gptmill(folder, *lower)
+        assert done.code == 2 and done.err.count("error: ") == 1, done.err
+        assert "target_sparsity=0.3: in lower" in done.err and "2,150 of 6,144 weights are zero already" in done.err
+    assert (folder / "lower" / "metrics.jsonl").read_bytes() == before
+    assert "try target_sparsity=0.35 or more" in done.err
+    met = gptmill(folder, *lower[:-1], "--target_sparsity=0.35", "--json").json()
+    assert met["pruning"]["pruned"] == 2150 and met["pruning"]["complete"]
+    dense = gptmill(folder, *lower[:-2], "--max_iters=30", "--pruning_method=none", "--json").json()
+    assert (dense["sparsity"] is None and "pruning" not in dense) or dense["pruning"] is None
+
+
 def test_the_sparsity_told_is_that_of_the_weights_in_the_file(folder: Path) -> None:
     done = gptmill(folder, "train", *SMALL, *PRUNING, "--out_dir=told")
     assert done.code == 0, done.err

@@ -169,3 +169,28 @@ def test_the_weights_of_a_checkpoint_are_those_that_were_evaluated(tmp_path: Pat
     assert found and (found.train_loss, found.val_loss) == (evaluated.train_loss, evaluated.val_loss)
     trains = capture(state).moments["wte.weight.y"]
     assert torch.equal(trains, state.model.wte.weight) and not torch.equal(trains, sampled.model.wte.weight)
+
+
+OPTIONS = {
+    **{"beta1": 0.5, "beta2": 0.7, "eps": 1e-2, "weight_decay": 0.5, "momentum": 0.3, "muon_momentum": 0.3},
+    **{"muon_learning_rate": 0.02, "adamwprune_beta1": 0.5, "adamwprune_weight_decay": 0.5},
+}
+
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "adamwprune adam"])
+def test_the_plan_names_exactly_the_settings_that_change_no_bit(optimizer: str) -> None:
+    name, *base = optimizer.split()
+    rule = {"optimizer": name, **({"adamwprune_base_optimizer_name": base[0]} if base else {})}
+
+    def after_three_steps(**option: float) -> dict[str, Tensor]:
+        plan = plan_of(rule, **option)
+        state = new_state(plan)
+        steps(plan, state, 3)
+        return bits(state)
+
+    plain = after_three_steps()
+    for key, value in OPTIONS.items():
+        changed = after_three_steps(**{key: value})
+        read = any(not torch.equal(changed[each], plain[each]) for each in plain)
+        told = any(piece.key == key and "is not used" in piece.says for piece in plan_of(rule, **{key: value}).advice)
+        assert told == (not read), key

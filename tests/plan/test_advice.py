@@ -90,6 +90,12 @@ CASES = {
         {"spam_theta": 50.0, "optimizer": "adamwprune", "adamwprune_base_optimizer_name": "adamwspam"},
         "optimizer=adamwspam",
     ),
+    "option_that_no_moment_needs": Case(
+        "beta2",
+        {"optimizer": "sgd", "beta2": 0.99, "eps": 1e-6},
+        {"beta2": 0.99, "eps": 1e-6},
+        "leave beta2 and eps out",
+    ),
     "reference_without_scaling": Case(
         "reference_batch_size",
         {"reference_batch_size": 32},
@@ -243,6 +249,12 @@ CASES = {
         {"pruning_method": "magnitude", "max_iters": 5000},
         {"pruning_method": "magnitude", "max_iters": 5000, "pruning_ramp_end": 4999},
         "pruning_ramp_end=4000",
+    ),
+    "state_pruning_without_its_optimizer": Case(
+        "pruning_method",
+        {"pruning_method": "state"},
+        {"pruning_method": "state", "optimizer": "adamwprune"},
+        "optimizer=adamwprune",
     ),
     "pruning_options_without_pruning": Case(
         "target_sparsity",

@@ -96,6 +96,17 @@ def test_a_config_made_in_python_obeys_the_rules_that_files_do(keys: dict[str, A
         plan(**keys)
 
 
+def test_a_penalty_on_more_tokens_than_there_are_is_refused_and_its_advice_is_accepted() -> None:
+    keys = {"penalty_type": "top_k_mass", "penalty_weight": 0.1, "vocab_size": 512}
+    for k, says in ((512, "the vocabulary has 512 tokens"), (511, None)):
+        config = Config(**keys, penalty_top_k=k)
+        if says is None:
+            assert make_plan(config, data=None, machine=CPU).penalty_top_k == k
+        else:
+            with pytest.raises(ConfigError, match=f"penalty_top_k={k}: {says}.*try penalty_top_k=5"):
+                make_plan(config, data=None, machine=CPU)
+
+
 def test_what_the_shape_errors_suggest_is_accepted() -> None:
     for keys in ({"n_embd": 2432, "n_head": 19}, {"n_embd": 2448, "n_head": 18}):
         plan(**keys)

@@ -54,6 +54,9 @@ def test_one_and_two_seeds_get_no_verdict_whatever_they_show():
 
 def test_the_same_losses_to_the_last_digit_mean_that_the_setting_does_nothing():
     assert of({"arm": dict(BASE)})["arm"].verdict == "same runs"
+    two = {seed: BASE[seed] for seed in (1, 2)}
+    found = find({"base": two, "arm": dict(two)}, "base", 0.01)[1]
+    assert found.verdict == "same runs" and "in 2 seeds" in found.says
 
 
 def test_an_arm_that_lost_runs_is_unstable_and_not_judged_by_its_survivors():
@@ -62,7 +65,7 @@ def test_an_arm_that_lost_runs_is_unstable_and_not_judged_by_its_survivors():
     assert found["arm"].verdict == "unstable" and found["arm"].lost == (5,)
     assert found["other"].verdict == "better"
     lost = find({"base": {**BASE, 1: None}, "arm": GAIN}, "base", 0.01)[1]
-    assert lost.verdict == "unstable" and "1 runs of base" in lost.says
+    assert lost.verdict == "unstable" and "1 of the runs of base" in lost.says
 
 
 def test_every_arm_counts_for_the_correction_also_those_without_a_test():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from gptmill.cli.main import run
+from gptmill.errors import UserError
 from gptmill.parallel.launch import environment_of_run
+from gptmill.study.sweepfile import read_sweep
 from gptmill.track.jsonl import read_events
 from gptmill.track.lock import lock_folder
 from tests.cli.run import SMALL, gptmill, prepare_tiny
@@ -79,6 +83,58 @@ def test_all_settings_are_checked_with_their_lines_before_any_run(folder: Path) 
     ]:
         done = gptmill(folder, "sweep", "lambda.yaml", *flag.split())
         assert done.code == 2 and says in done.err, done.err
+
+
+RANDOM = SWEEP.replace("grid", "random").replace("  num_epochs:\n    value: 7\n", "")
+
+
+def test_a_dry_run_tells_people_and_programs_what_the_runs_are_and_what_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def listed(method: str, *words: str) -> str:
+        (tmp_path / "s.yaml").write_text(RANDOM.replace("random", method).replace("[1e-3, 3e-2]", "[1e-3, 3e-2, 5e-2]"))
+        assert run(["sweep", "s.yaml", "quick", "--device=cpu", "--dry_run", *words]) == 0
+        return capsys.readouterr().out
+
+    told = json.loads(listed("random", "--count=3", "--parallel=2", "--json"))
+    drawn = [each["settings"]["learning_rate"] for each in told["runs"]]
+    assert len(drawn) == 3 and set(drawn) <= {"1e-3", "3e-2", "5e-2"} and told["at_a_time"] == 2
+    assert told["together"]["iters"] == sum(each["iters"] for each in told["runs"]) == 3 * 1800
+    assert all((each["seconds"] is None) == any("time:" in why for why in told["not_known"]) for each in told["runs"])
+    page = listed("random", "--count=3", "--parallel=2").splitlines()
+    assert page[0] == "3 runs, 2 at a time" and page[1].split()[:2] == ["run", "learning_rate"]
+    assert [line.split()[1] for line in page[2:5]] == drawn and page[5].startswith("one after the other")
+    assert listed("grid", "--count=1").splitlines()[0] == "1 run"
+    assert "1e-3 | 3e-2 | 5e-2" in listed("bayes", "--count=2")
+    assert not list(tmp_path.glob("out-*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        (SWEEP.replace("3e-2", "0.001"), [], "s.yaml:5: learning_rate: 1e-3 and 0.001 are one value"),
+        (SWEEP + "early_terminate: {type: hyperband, min_iter: 10}\n", [], "the longest has 10: nothing would ever"),
+        (SWEEP + "early_terminate: {type: hyperband, min_iter: 9}\n", ["--dry_rn"], "did you mean '--dry_run'?"),
+        ("arms:\n  a:\n  b:\n    bias: True\n", [], "it is a study: `gptmill ablate s.yaml`"),
+    ],
+)
+def test_what_a_sweep_would_never_do_is_a_line_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(text.replace("  num_epochs:\n    value: 7\n", ""))
+    with pytest.raises(UserError) as told:  # quick evaluates before its 1,800 steps and every 200 of them
+        run(["sweep", "s.yaml", "quick", *words])
+    assert len(told.value.problems) == 1 and says in told.value.problems[0], told.value.problems
+
+
+def test_a_slip_in_the_files_form_does_not_hide_one_in_a_key(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as told:
+        read_sweep(SWEEP.replace("metric", "metrik").replace("learning_rate", "learning_rte"), "s.yaml", ["val/loss"])
+    assert [line.partition(": ")[2].partition(":")[0] for line in told.value.problems] == ["metrik", "learning_rte"]
+    assert told.value.problems[1].endswith("did you mean 'learning_rate'?")
 
 
 def test_each_place_has_its_gpu_or_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gptmill.optim.pruning.methods import METHODS
-from gptmill.optim.pruning.ramp import is_due, sparsity_at
+from gptmill.optim.pruning.ramp import is_due, sparsity_at, target_of
 from gptmill.optim.pruning.select import key_of, threshold
 from gptmill.plan.types import Plan
 
@@ -37,7 +37,7 @@ class Pruner:
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> None:
-        self._plan, self._optimizer = plan, optimizer
+        self.plan, self._optimizer = plan, optimizer
         self._method = METHODS[plan.pruning_method]()
         self._weights = prunable(model, plan.prune_tied_head)
         # True: kept, as in torch.nn.utils.prune
@@ -61,7 +61,7 @@ class Pruner:
     @property
     def target(self) -> int:
         """Weights that are zero in the end."""
-        return round(self._plan.target_sparsity * self.n_prunable)
+        return target_of(self.plan, self.n_prunable)
 
     @property
     def complete(self) -> bool:
@@ -131,8 +131,8 @@ class Pruner:
         Returns:
             whether the target is met with this step.
         """
-        wanted = round(sparsity_at(step, self._plan) * self.n_prunable)
-        more = is_due(step, self._plan) and wanted > self.n_pruned
+        wanted = round(sparsity_at(step, self.plan) * self.n_prunable)
+        more = is_due(step, self.plan) and wanted > self.n_pruned
         if more:
             self._prune(wanted)
             self._news = True

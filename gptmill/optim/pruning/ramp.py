@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from gptmill.errors import UserError
 from gptmill.plan.types import Plan
 
 
@@ -14,6 +17,26 @@ def sparsity_at(step: int, plan: Plan) -> float:
         return 0.0
     length = plan.pruning_ramp_end - plan.pruning_warmup
     return plan.target_sparsity * (min(1.0, (step - plan.pruning_warmup) / length) if length > 0 else 1.0)
+
+
+def target_of(plan: Plan, prunable: int) -> int:
+    """Weights that are zero in the end."""
+    return round(plan.target_sparsity * prunable)
+
+
+def require_reachable(plan: Plan, where: Path, pruned: int, prunable: int) -> None:
+    """What is pruned stays zero, so a target can only be raised.
+
+    Raises:
+        UserError: there are more zeros than the target has.
+    """
+    if pruned > target_of(plan, prunable):
+        share = -(-pruned * 10_000 // prunable) / 10_000  # rounded up, so that it can be typed
+        raise UserError(
+            f"target_sparsity={plan.target_sparsity:g}: in {where} {pruned:,} of {prunable:,} weights are zero already, "
+            f"and what is pruned stays zero; try target_sparsity={share:g} or more, or pruning_method=none, which trains "
+            "them all again"
+        )
 
 
 def is_due(step: int, plan: Plan) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gptmill.plan.advice.situation import ADVICE, Situation, default, note, warning
 from gptmill.plan.types import Advice
 
@@ -24,6 +26,11 @@ READ_BY: dict[str, str] = {
     "adamwprune_base_optimizer_name": "adamwprune",
 }
 REPLACED = ("beta1", "beta2", "weight_decay")  # by adamwprune's own
+# What all rules read but these: rule -> (keys, why)
+UNREAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "sgd": (("beta1", "beta2", "eps"), "SGD has one moment, with momentum, and divides by nothing"),
+    "adam": (("weight_decay", "adamwprune_weight_decay"), "Adam decays nothing here; AdamW does"),
+}
 
 
 @ADVICE.register("rate_far_above_usual")
@@ -86,13 +93,34 @@ def schedule_free_with_a_schedule(run: Situation) -> Advice | None:
 @ADVICE.register("option_of_another_optimizer")
 def option_of_another_optimizer(run: Situation) -> Advice | None:
     plan, rules = run.plan, (run.plan.optimizer, run.plan.base_optimizer)
-    for key, rule in READ_BY.items():
-        if rule not in rules and (given := getattr(run.config, key)) != default(key):
-            return note(
-                key, f"{given} is not used", f"optimizer={plan.optimizer} does not read it", f"optimizer={rule}"
-            )
-    for key in REPLACED:
-        if plan.optimizer == "adamwprune" and (given := getattr(run.config, key)) != default(key):
-            says = "adamwprune has numbers of its own"
-            return note(key, f"{given:g} is not used", says, f"adamwprune_{key}={given:g}, and leave {key} out")
+    by_rule: dict[str, list[str]] = {}
+    for key in _changed(run, READ_BY):
+        if READ_BY[key] not in rules:
+            by_rule.setdefault(READ_BY[key], []).append(key)
+    for rule, keys in by_rule.items():  # those of one rule: it is most likely the one that is meant
+        return note(keys[0], _not_used(run, keys), f"optimizer={plan.optimizer} does not read it", f"optimizer={rule}")
+    for key in _changed(run, REPLACED) if plan.optimizer == "adamwprune" else ():
+        given = getattr(run.config, key)
+        says = "adamwprune has numbers of its own"
+        return note(key, f"{given:g} is not used", says, f"adamwprune_{key}={given:g}, and leave {key} out")
     return None
+
+
+@ADVICE.register("option_that_no_moment_needs")
+def option_that_no_moment_needs(run: Situation) -> Advice | None:
+    unread, why = UNREAD.get(run.plan.base_optimizer, ((), ""))
+    keys = _changed(run, unread)
+    if not keys:
+        return None
+    return note(keys[0], _not_used(run, keys), why, f"leave {' and '.join(keys)} out")
+
+
+def _changed(run: Situation, keys: Iterable[str]) -> list[str]:
+    return [key for key in keys if getattr(run.config, key) != default(key)]
+
+
+def _not_used(run: Situation, keys: list[str]) -> str:
+    """'50 is not used, nor is spam_interval=10': the first of the keys is named before that."""
+    first, *more = (getattr(run.config, key) for key in keys)
+    others = " and ".join(f"{key}={value}" for key, value in zip(keys[1:], more))
+    return f"{first} is not used" + (f", nor {'is' if len(more) == 1 else 'are'} {others}" if others else "")

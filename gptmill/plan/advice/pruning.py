@@ -64,6 +64,19 @@ def no_steps_after_pruning(run: Situation) -> Advice | None:
     )
 
 
+@ADVICE.register("state_pruning_without_its_optimizer")
+def state_pruning_without_its_optimizer(run: Situation) -> Advice | None:
+    plan = run.plan
+    if plan.pruning_method != "state" or plan.optimizer == "adamwprune":
+        return None
+    return note(
+        "pruning_method",
+        f"state prunes by the moments of optimizer={plan.optimizer}",
+        "where it comes from, and in a matrix, it goes with adamwprune only, which has betas and decay of its own",
+        "optimizer=adamwprune",
+    )
+
+
 @ADVICE.register("pruning_options_without_pruning")
 def pruning_options_without_pruning(run: Situation) -> Advice | None:
     changed = [key for key in OPTIONS if getattr(run.config, key) != default(key)]
