@@ -5,8 +5,8 @@
 1. sweep: the five weights of sweep_lambda_openwebtext, two runs at a time.
 2. matrix: the 12 runs of gpt2-shakespeare-matrix, two at a time.
 
-Each is begun, and ended after a random time by SIGINT, SIGTERM or SIGKILL of the study's process, as often as asked; then it
-is left alone. SIGKILL leaves the runs' processes without their study: they must end by themselves. Counted from the runs'
+Each is begun, and ended after a random time by SIGINT, SIGTERM and SIGKILL of the study's process in turn, as often as asked;
+then it is left alone. SIGKILL leaves the runs' processes without their study: they must end by themselves. Counted from the runs'
 own records: how often each was completed, how many processes trained it. The weights must be those of the same study that
 nothing disturbed, and a last repeat of the command must start no process.
 
@@ -34,7 +34,7 @@ from tests.cli.run import prepare_tiny
 
 ROOT = Path(__file__).parents[1]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-LONGEST = 6.0  # seconds from the first step of a run until the study is ended
+LONGEST = 3.0  # seconds from the first step of a run until the study is ended
 TINY = [
     "--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--gradient_accumulation_steps=1",
     "--max_iters=600", "--eval_interval=100", "--eval_iters=2", "--checkpoint_minutes=0", "--device=cpu",
@@ -80,9 +80,10 @@ def matrix_words() -> list[str]:
 def trial(folder: Path, name: str, words: list[str], kills: int, chance: random.Random) -> dict[str, Any]:
     """A study that is ended again and again, beside one that is not."""
     ended: list[str] = []
-    for _ in range(kills):
+    order = chance.sample(SIGNALS, len(SIGNALS))
+    for n in range(kills):
         study = begin(folder, words, f"{name}-killed")
-        told = chance.choice(SIGNALS)
+        told = order[n % len(order)]
         there = processes(folder / f"{name}-killed")
         while study.poll() is None and processes(folder / f"{name}-killed") == there:
             time.sleep(0.05)

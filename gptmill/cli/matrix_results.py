@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gptmill.cli.compare import write_page
+from gptmill.cli.foresight import runs_in_words
 from gptmill.durable import replace
 from gptmill.report.compare import compare, unlike_their_base
 from gptmill.report.runlog import RunLog, read_run
@@ -93,7 +94,7 @@ def ranking(found: Sequence[dict[str, Any]]) -> Table:
 def report(study: Path, found: Sequence[dict[str, Any]]) -> str:
     done = [each for each in found if each["success"]]
     failed = [f"- {each['test_id']}: {each['error']}" for each in found if each["error"]]
-    lines = [f"{study.name}: {len(done)} of {len(found)} runs finished", "", markdown([ranking(found)])]
+    lines = [f"{study.name}: {len(done)} of {runs_in_words(len(found))} finished", "", markdown([ranking(found)])]
     if failed:
         lines += ["", "Failed:", *failed]
     return "\n".join(lines) + "\n"
