@@ -16,6 +16,7 @@ from gptmill.config.wording import one_line
 
 SWEEP = re.compile(r"^(method|program):", re.MULTILINE)  # W&B's keys of a sweep
 ARMS = re.compile(r"^arms:", re.MULTILINE)  # our key of a study
+MATRIX = re.compile(r"^test_matrix:", re.MULTILINE)
 PARAMETERS = re.compile(r"^parameters:", re.MULTILINE)
 NULL = ("", "~", "null", "Null", "NULL", "None")
 
@@ -28,6 +29,9 @@ def read_yaml(text: str, path: str) -> Reading:
     if ARMS.search(text):
         says = "is a study, runs of several arms, not a config; start it with"
         return Reading(problems=[f"{path}: {says} `gptmill ablate {path}`"])
+    if MATRIX.search(text):
+        says = "is a matrix, runs of every combination, not a config; start it with"
+        return Reading(problems=[f"{path}: {says} `gptmill matrix {path}`"])
     reading = Reading()
     try:
         events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

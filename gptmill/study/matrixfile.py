@@ -10,6 +10,7 @@ from __future__ import annotations
 from gptmill.config.coerce import as_bool
 from gptmill.config.layers import Layer, Setting
 from gptmill.config.wording import config_error, show
+from gptmill.config.yamlfile import MATRIX
 from gptmill.config.yamltree import Node, read_tree
 from gptmill.study.matrix import Axes, unknown_models
 from gptmill.study.reader import Reader
@@ -23,7 +24,7 @@ SWITCHES = {"compile_model": ("compile", "True", "False"), "mixed_precision": ("
 
 def is_matrix(text: str, path: str) -> bool:
     """Whether it has the section that makes a YAML file one of a matrix."""
-    return path.endswith((".yaml", ".yml")) and any(line.startswith(f"{ROOT}:") for line in text.splitlines())
+    return path.endswith((".yaml", ".yml")) and MATRIX.search(text) is not None
 
 
 def read_matrix(text: str, path: str) -> tuple[Axes, Layer]:

@@ -13,6 +13,7 @@ from gptmill.cli.matrix_asked import AS_WRITTEN, Varied, asked_for
 from gptmill.cli.matrix_results import ranking, write_results
 from gptmill.cli.studying import check
 from gptmill.config.files import packaged
+from gptmill.config.load import load
 from gptmill.config.schema import Config
 from gptmill.config.symbols import OPTIMIZERS, PRUNING
 from gptmill.errors import UserError
@@ -180,6 +181,8 @@ def test_a_matrix_in_yaml_and_a_folder_of_configs_have_the_runs_they_name(tmp_pa
     assert (
         f"`adamwprune_beta2={defaults['adamwprune_beta2']}`, where `beta2` is {defaults['beta2']} by default" in guide
     )
+    with pytest.raises(UserError, match="is a matrix, .* `gptmill matrix"):
+        load([str(tmp_path / "test-matrix.yaml")])
     for old, new, says in [
         ("sparsity_levels: [0.5, 90]", "sparsity_levels: [0.5, 900]", "test-matrix.yaml:5: sparsity_levels: 900"),
         ("optimizers:", "optimizer:", "test-matrix.yaml:3: optimizer: unknown key of test_matrix"),
