@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, which is inherited
     chance = random.Random(asked.seed)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="gptmill-studies-") as folder:
