@@ -62,3 +62,14 @@ def test_the_figures_are_those_on_file() -> None:
     readme = (ROOT / "README.md").read_text()
     assert f"Of {equal['studies']} studies of equals {equal['claimed']} claimed a difference" in readme
     assert equal["claimed"] <= 17 and same["claimed"] <= 11 and gain["found"] >= 33
+
+
+def test_what_is_said_of_killed_studies_is_on_file() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "studies_kill.json").read_text())
+    guide = " ".join((ROOT / "docs" / "guide" / "sweep.md").read_text().split())
+    parts = [found["sweep"], found["matrix"]]
+    assert all(each["passed"] and each["completed_once"] == each["same_weights"] == each["runs"] for each in parts)
+    assert all(set(each["signals"]) == {"SIGINT", "SIGTERM", "SIGKILL"} for each in parts)
+    runs, signals, processes = ([each[name] for each in parts] for name in ("runs", "signals", "processes"))
+    assert f"A sweep of {runs[0]} runs and a matrix of {runs[1]}, each ended {len(signals[0])} times" in guide
+    assert f"took {processes[0]} and {processes[1]} processes" in guide
