@@ -15,7 +15,7 @@ def told(found: dict[str, Any], inputs: dict[str, Any]) -> str:
     rows = [[kept[part] for part in parts if part in kept] for kept, parts in ((found, PARTS), (inputs, INPUTS))]
     everything = [row for command in rows for row in command]
     recorded = [row for row in everything if "processor_seconds" in row]
-    loads = [row["machine"]["load"] for row in recorded]
+    loads = [row["machine"]["load"] for row in recorded if "load" in row["machine"]]
     one_by_one = sum(row["seconds"] for row in everything)
     beside = sum(ends_after([row["seconds"] for row in command]) for command in rows)
     processor, by_clock = (sum(row[key] for row in recorded) for key in ("processor_seconds", "seconds"))
@@ -23,7 +23,7 @@ def told(found: dict[str, Any], inputs: dict[str, Any]) -> str:
         f"Each part was measured by itself, on a machine that others used: the {len(everything)} parts took {one_by_one / 60:.0f} minutes "
         f"one after the other, which makes {beside / 60:.0f} by the clock, {JOBS} at a time. The {len(recorded)} whose processor time is "
         f"recorded took {processor / 60:.0f} minutes of it in {by_clock / 60:.0f} by the clock, at loads of {min(loads):.0f} to "
-        f"{max(loads):.0f} on {recorded[0]['machine']['cores']} cores."
+        f"{max(loads):.0f} on two cores."
     )
 
 

@@ -6,6 +6,7 @@ far longer than usual, that is said, and nothing more is saved until it is throu
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Callable, Iterable
@@ -193,7 +194,10 @@ class Checkpointer:
             return commit(self.run_dir, taken, self.facts, best=due.best, company=self.company)
         except GptmillError as error:
             full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
-            removed = retention.retire(self.run_dir, keep=2) if full and self.keep else []
+            removed: list[Path] = []
+            if full and self.keep:
+                with contextlib.suppress(OSError):  # a disk that is broken as well
+                    removed = retention.retire(self.run_dir, keep=2)
             if not removed or self.company:
                 raise
         names = ", ".join(folder.name for folder in removed)

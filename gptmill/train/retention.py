@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 from gptmill import durable
@@ -96,9 +96,10 @@ def repair_best(run_dir: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    # Renamed first: a kill halfway leaves something to sweep, not a checkpoint with files missing.
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    os.rename(folder, aside / "old")
+    # Renamed first: a kill halfway leaves something to sweep, not a checkpoint with files missing. A full disk has
+    # room for another name, and not for a folder to move it into.
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    os.rename(folder, aside)
     shutil.rmtree(aside)
 
 

@@ -197,6 +197,25 @@ def test_a_full_disk_gives_up_superseded_checkpoints_but_never_the_last_two(tmp_
     assert names(tmp_path) == ["step_00000004", "step_00000005"]
 
 
+@pytest.mark.parametrize(("refused", "left"), [(("mkdir",), [2, 3]), (("mkdir", "rename"), [1, 2, 3])])
+def test_a_disk_without_room_for_a_folder_is_made_room_on_and_one_that_refuses_all_does_not_end_training(
+    tmp_path, monkeypatch, refused, left
+):
+    state = toy_state()
+    checkpointer = Checkpointer(tmp_path, state, FACTS, keep=4)
+    for _ in range(3):
+        checkpointer(CheckpointDue(take_steps(state, 1).iter, "snapshot"))
+
+    def full(*_, **__):
+        raise OSError(28, os.strerror(28))
+
+    for call in refused:
+        monkeypatch.setattr(os, call, full)
+    *_, event = checkpointer(CheckpointDue(take_steps(state, 1).iter, "snapshot"))
+    assert "step_00000004: not saved: No space left" in event.says and "training goes on" in event.says
+    assert names(tmp_path) == [f"step_{number:08d}" for number in left]
+
+
 SAVER = """
 import sys
 from pathlib import Path
