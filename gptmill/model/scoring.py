@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from gptmill.model.gpt import GPT
-from gptmill.model.loss import IGNORE
+from gptmill.targets import IGNORE
 
 BATCH_TOKENS = 8192  # read at once
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gptmill.model.loss import IGNORE, chunked_cross_entropy, penalized_cross_entropy
+from gptmill.model.loss import chunked_cross_entropy, penalized_cross_entropy
 from gptmill.model.penalties import PENALTIES
 from gptmill.shapes import Penalty
 
