@@ -121,7 +121,7 @@ def _batches(
     for piece in source.pieces():
         seen.add(piece)
         for split, text in splitter.parts(piece):
-            ends = apart and piece.last
+            ends = apart and (piece.last or piece.closes)
             if ends and break_lines and not text.endswith("\n"):
                 text += "\n"
             batch.add(split, text, piece.counted, ends and not break_lines)

@@ -1,6 +1,6 @@
 """Examples to finetune on: a .jsonl whose lines have a prompt and a response, or a conversation.
 
-Only what the model is to write counts as a target, and the end of text after it; the rest is read.
+Only what the model is to write counts as a target, and the end of text after it; all else is read.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ SHAPES = 'every line must have "prompt" and "response" (or "completion"), or "me
 
 
 class Part(NamedTuple):
+    """Args: counted: the model is to write it; an end of text follows."""
+
     text: str
     counted: bool
 
@@ -40,8 +42,8 @@ class Examples(TextFiles):
         start = 0
         for number, part in enumerate(parts, 1):
             for piece in as_pieces(iter([part.text]), key):
-                last = piece.last and number == len(parts)
-                yield replace(piece, start=start + piece.start, last=last, counted=part.counted)
+                last, closes = piece.last and number == len(parts), piece.last and part.counted
+                yield replace(piece, start=start + piece.start, last=last, counted=part.counted, closes=closes)
             start += len(part.text)
 
 
@@ -67,7 +69,7 @@ def parts_of(body: Any, where: str) -> list[Part]:
 def _conversation(messages: Any, where: str) -> list[Part]:
     """The turns in plain text, in the format of Tulu: <|user|>, a line break, what was said, and so on.
 
-    Source: Wang et al. 2023, arXiv:2306.04751, appendix D. An end of text follows the last turn only.
+    Source: Wang et al. 2023, arXiv:2306.04751, and the chat template of their published models.
     """
     if not isinstance(messages, list) or not messages:
         raise DataError(f'{where}: "messages" must be a list of {{"role": ..., "content": ...}}')

@@ -35,6 +35,7 @@ class Piece:
         last: the document ends here.
         split: 'train' or 'val' where the source decides; empty leaves it to the hash of the key.
         counted: it is a target; False for a prompt, which is only read.
+        closes: an end of text follows, though the document goes on.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Piece:
     last: bool
     split: str = ""
     counted: bool = True
+    closes: bool = False
 
 
 class TextFiles:
