@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from gptmill.data.texts import JSON_LINES, Piece, TextFiles, as_pieces
 from gptmill.errors import DataError

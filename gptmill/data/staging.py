@@ -15,7 +15,14 @@ from pathlib import Path
 
 from gptmill.errors import TryAgain, UserError
 
-MEMBERS = ("meta.json", "tokenizer", "train.bin", "val.bin", "train.mask", "val.mask")  # in the order they take their places
+MEMBERS = (
+    "meta.json",
+    "tokenizer",
+    "train.bin",
+    "val.bin",
+    "train.mask",
+    "val.mask",
+)  # in the order they take their places
 
 
 @contextmanager
