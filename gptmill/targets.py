@@ -17,7 +17,7 @@ def marked(ids_BS: np.ndarray, counts_BS: np.ndarray) -> np.ndarray:
 
 def ids_of(windows_BS: np.ndarray) -> np.ndarray:
     """The ids alone, whether they count or not."""
-    return windows_BS ^ (windows_BS >> 63)
+    return np.where(windows_BS < 0, ~windows_BS, windows_BS)
 
 
 def inputs_and_targets(windows_BS: np.ndarray) -> np.ndarray:
