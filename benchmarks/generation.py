@@ -138,7 +138,9 @@ def main() -> None:
             for _ in range(given.rounds):
                 for side in SIDES:
                     command = [sys.executable, "-m", "benchmarks.generation", "--side", side, "--folder", temporary]
-                    done = subprocess.run([*command, "--nanogpt", given.nanogpt.resolve()], capture_output=True, text=True)
+                    done = subprocess.run(
+                        [*command, "--nanogpt", given.nanogpt.resolve()], capture_output=True, text=True
+                    )
                     if done.returncode:
                         raise SystemExit(f"{side} failed:\n{done.stderr[-2000:]}")
                     told = json.loads(done.stdout.splitlines()[-1])
