@@ -27,7 +27,7 @@ NEW, CHECKED, WARMUP = 256, 32, 8
 TEMPERATURE, TOP_K = 0.8, 200  # as nanoGPT's and our sample draw
 SIZES = {
     "10M": {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 512, "vocab_size": 65},
-    "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257},
+    "51M": {"n_layer": 8, "n_head": 8, "n_embd": 512, "n_positions": 1024, "vocab_size": 50257},
 }
 START = 1  # the id that every text begins with
 
@@ -156,8 +156,11 @@ def main() -> None:
         row = ", ".join(f"{side} {value:,.1f}" for side, value in medians.items())
         print(f"{name}: tokens/s {row}; {found[name]['over_nanogpt']:.1f}x nanoGPT, "
               f"{found[name]['over_transformers']:.2f}x transformers", flush=True)  # fmt: skip
-    if given.size:
-        return
+        if not given.size:
+            keep(given.rounds, found)
+
+
+def keep(rounds: int, found: dict[str, dict[str, float]]) -> None:
     import torch
     import transformers
 
@@ -167,9 +170,8 @@ def main() -> None:
         "processor": detect_machine("cpu").name, "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
         "torch": torch.__version__, "transformers": transformers.__version__, "python": platform.python_version(),
     }  # fmt: skip
-    record = {"machine": machine, "rounds": given.rounds, "new_tokens": NEW, "sizes": SIZES, "tokens_per_second": found}
+    record = {"machine": machine, "rounds": rounds, "new_tokens": NEW, "sizes": SIZES, "tokens_per_second": found}
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"kept in {RESULT}")
 
 
 if __name__ == "__main__":
