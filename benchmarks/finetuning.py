@@ -22,9 +22,9 @@ from gptmill.report.svg import Band, bands
 ROOT = Path(__file__).parent.parent
 RESULT, PICTURE = ROOT / "benchmarks/results/finetuning.json", ROOT / "docs/guide/finetuning.svg"
 MODEL = ["--preset=gpt2", "--n_layer=4", "--n_head=4", "--n_embd=64", "--block_size=64"]
-STEPS = ["--batch_size=16", "--gradient_accumulation_steps=1", "--learning_rate=2e-3", "--beta2=0.99", "--eval_iters=40",
+STEPS = ["--batch_size=16", "--gradient_accumulation_steps=1", "--learning_rate=2e-3", "--beta2=0.99", "--eval_iters=20",
          "--device=cpu"]  # fmt: skip
-PRETRAINED, FINETUNED, SEEDS = 4000, 300, 3
+PRETRAINED, FINETUNED, SEEDS = 1500, 150, 3
 STYLE = (
     "<style>svg{--run0:#66625a;--run1:#cf5a1c;background:#fffefb;font:12px system-ui,sans-serif}text{fill:#66625a}"
     ".grid{stroke:#e7e3da}.axis{stroke:#66625a}.band{opacity:.18}.line{fill:none;stroke-width:2}</style>"
@@ -53,7 +53,7 @@ def measure(data: Path, work: Path) -> dict[str, list[dict[int, float]]]:
             "--tokenizer", "data/wikitext-2/tokenizer")  # fmt: skip
     if not (work / "out-wikitext").exists():
         gptmill(work, "train", *MODEL, *STEPS, "--dataset=wikitext-2", f"--max_iters={PRETRAINED}", "--warmup_iters=100",
-                "--eval_interval=1000", "--out_dir=out-wikitext")  # fmt: skip
+                "--eval_interval=500", "--out_dir=out-wikitext")  # fmt: skip
     found: dict[str, list[dict[int, float]]] = {"scratch": [], "pretrained": []}
     for seed in range(1, SEEDS + 1):
         for arm, begins in (("scratch", MODEL), ("pretrained", ["--init_from=out-wikitext"])):
