@@ -170,7 +170,8 @@ def keep(rounds: int, found: dict[str, dict[str, float]]) -> None:
         "processor": detect_machine("cpu").name, "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
         "torch": torch.__version__, "transformers": transformers.__version__, "python": platform.python_version(),
     }  # fmt: skip
-    record = {"machine": machine, "rounds": rounds, "new_tokens": NEW, "sizes": SIZES, "tokens_per_second": found}
+    record = {"machine": machine, "rounds": rounds, "new_tokens": NEW,
+              "sizes": {name: SIZES[name] for name in found}, "tokens_per_second": found}  # fmt: skip
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
 
 
