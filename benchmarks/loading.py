@@ -4,13 +4,15 @@
 
 Each way in a process of its own: ours (one tensor at a time into an empty model), transformers' from_pretrained, and nanoGPT's
 (from_pretrained, then copied into a model of its own). Weights are random; the folder takes 6.2 GB. Peak memory is the most
-that the process held (ru_maxrss), mapped files included. Results: benchmarks/results/loading.json.
+that the process held (ru_maxrss), mapped files included, until every weight was read once: a file that is only mapped
+takes its memory when it is used. Results: benchmarks/results/loading.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -67,9 +69,8 @@ def load(way: str, folder: Path) -> dict[str, float]:
         theirs = model.state_dict()  # as nanoGPT's from_pretrained: into a model of random weights, tensor by tensor
         model = build(find(str(folder)).shape, seed=0)
         model.load_state_dict(dict(gpt2_weights(theirs)))
-    seconds, most = time.perf_counter() - began, peak()
-    sum_ = sum(float(weight.detach().double().sum()) for weight in model.parameters())
-    return {"peak_bytes": most, "before_bytes": before, "seconds": seconds, "sum": sum_}
+    sum_ = sum(float(weight.detach().sum(dtype=torch.float64)) for weight in model.parameters())
+    return {"peak_bytes": peak(), "before_bytes": before, "seconds": time.perf_counter() - began, "sum": sum_}
 
 
 def peak() -> int:
@@ -101,7 +102,9 @@ def main() -> None:
                 flush=True,
             )
         assert len({round(ways["sum"], 3) for ways in found.values()}) == 1, "not the same weights"
-    machine = {"cpu": platform.processor() or platform.machine(), "python": platform.python_version()}
+    from gptmill.plan.hardware import detect_machine
+
+    machine = {"cpu": detect_machine("cpu").name, "load": os.getloadavg()[0], "python": platform.python_version()}
     if given.size == "gpt2-xl":  # others are for a quick look
         RESULT.write_text(
             json.dumps({"size": given.size, "weights_bytes": n_bytes, "machine": machine, "ways": found}, indent=1)

@@ -53,6 +53,21 @@ def test_the_guides_architectures_are_those_of_the_code(tmp_path: Path) -> None:
         assert row and set(re.findall(r"`(\w+)`", row[1])) == set(choices(key)), key
 
 
+def test_the_guides_speed_of_generation_is_the_one_on_file() -> None:
+    found = json.loads((ROOT / "benchmarks/results/generation_cpu.json").read_text())["tokens_per_second"]["10M"]
+    page = " ".join((ROOT / "docs/guide/sample.md").read_text().split())
+    assert found["over_nanogpt"] > 2 and f"{found['over_nanogpt']:.1f} times as fast as from nanoGPT" in page
+    assert f"{found['over_transformers']:.2f} times as fast as from transformers" in page
+
+
+def test_the_guides_gain_of_finetuning_is_the_one_on_file() -> None:
+    found = json.loads((ROOT / "benchmarks/results/finetuning.json").read_text())
+    page = " ".join((ROOT / "docs/guide/finetune.md").read_text().split())
+    scratch, pretrained = (found["last_val_loss"][arm] for arm in ("scratch", "pretrained"))
+    assert pretrained < scratch and f"{pretrained:.2f} nats/token against {scratch:.2f} from scratch" in page
+    assert f"after {found['finetuned_steps']} steps" in page and f"{found['seeds']} seeds" in page
+
+
 def test_the_readmes_speed_is_the_one_on_file() -> None:
     found = json.loads((ROOT / "benchmarks" / "results" / "speed_cpu.json").read_text())["tokens_per_second"]
     for size, words in (("S", "at 4 layers of 128"), ("B", "at 6 layers of 384")):

@@ -21,7 +21,19 @@ PACKAGE = Path(__file__).parent.parent / "gptmill"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 # docs/adr/0001: rooms import leftwards; a name below is a file or folder of gptmill
-FOUNDATION = {"__init__", "__version__", "errors", "events", "registry", "units", "shapes", "seeds", "durable", "plain"}
+FOUNDATION = {
+    "__init__",
+    "__version__",
+    "errors",
+    "events",
+    "registry",
+    "units",
+    "shapes",
+    "seeds",
+    "targets",
+    "durable",
+    "plain",
+}
 MAY_IMPORT = {
     "config": set(),
     "configs": set(),

@@ -6,18 +6,25 @@ import sys
 
 
 class Bar:
-    """Use as a context manager; ``download`` and ``encode`` are the callbacks that move it."""
+    """Use as a context manager; ``download``, ``encode`` and ``move`` are the callbacks that move it.
+
+    Args:
+        unit: what ``move`` counts; without it bytes.
+    """
+
+    def __init__(self, unit: str = "") -> None:
+        self._unit = unit
 
     def __enter__(self) -> Bar:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
         from rich.progress import TransferSpeedColumn as Speed
 
+        counts = (TextColumn("{task.completed:,.0f} " + self._unit),) if self._unit else (DownloadColumn(), Speed())
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            DownloadColumn(),
-            Speed(),
+            *counts,
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
             disable=not sys.stderr.isatty(),
@@ -29,6 +36,10 @@ class Bar:
 
     def download(self, what: str, done: int, total: int | None) -> None:
         """Args: what: the file; done, total: [bytes]."""
+        self.move(what, done, total)
+
+    def move(self, what: str, done: int, total: int | None) -> None:
+        """Args: total: None = not known."""
         if what != self._what:
             for task in self._bar.task_ids:
                 self._bar.remove_task(task)

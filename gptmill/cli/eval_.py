@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json as json_format
-import math
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from gptmill.cli.device import autocast, find_device, usable_device
+from gptmill.cli.device import find_device, usable_device
+from gptmill.cli.evaluating.measure import measure
+from gptmill.cli.evaluating.texts import of_dataset, of_files, own_dataset
 from gptmill.cli.models import choose
 from gptmill.cli.parts import Import, import_parts
 from gptmill.data.facts import dataset_folder
-from gptmill.data.layout import is_dataset, split_files
-from gptmill.data.texts import text_files
-from gptmill.data.tokenizers import Tokenizer, canonical
-from gptmill.errors import DataError, UserError
-from gptmill.plain import read_plain
+from gptmill.errors import UserError
 from gptmill.units import count
 
-if TYPE_CHECKING:
-    import numpy as np
-
 Flag = Annotated[bool, Parameter(negative="")]
-LN2 = math.log(2)
 
 
 def eval_(
@@ -97,53 +88,31 @@ def eval_(
             f"--documents: {tokenizer.name} tokens have no mark between documents; name them: --input FILE..."
         )
     if input:
-        name = ", ".join(str(path) for path in input[:3]) + ", ..." * (len(input) > 3)
-        texts = _encoded(input, text_key, tokenizer, documents)
+        text = of_files(input, text_key, tokenizer, documents)
     else:
-        path = dataset_folder(data_dir, dataset) if dataset is not None else _own_data(Path(chosen.name))
-        name, texts = f"{path.name}/{split}", _prepared(path, split, tokenizer, documents)
+        path = dataset_folder(data_dir, dataset) if dataset is not None else own_dataset(chosen.name)
+        text = of_dataset(path, split, tokenizer, documents)
     import_parts(import_)
     where = usable_device(where, demanded=device not in ("auto", "cpu"))
     model = opened.load(where)
 
-    import numpy as np
+    from gptmill.model.scoring import perplexity
 
-    from gptmill.model.scoring import perplexity, score
-
-    lengths = np.array([len(tokenizer.piece(token)) for token in range(tokenizer.vocab_size)])  # [bytes]
-    if tokenizer.end_of_text is not None:
-        lengths[tokenizer.end_of_text] = 0
-    began, nats, tokens, n_bytes, read = time.perf_counter(), 0.0, 0, 0, 0
-    with autocast(where, dtype):
-        for ids in texts:
-            ids = ids if max_tokens is None else ids[: max_tokens - tokens + 1]
-            if len(ids) < 2:
-                continue
-            if (largest := int(ids.max())) >= min(opened.shape.vocab_size, len(lengths)):
-                raise DataError(
-                    f"{name}: token {largest} is not one of the {len(lengths):,} that the run's tokenizer knows"
-                )
-            nats += score(model, ids, stride or T, where)
-            tokens += len(ids) - 1
-            n_bytes += int(lengths[ids[1:]].sum())
-            read += 1
-    seconds = time.perf_counter() - began
-    if not tokens:
-        raise DataError(f"{name}: has no token to foresee; name a longer text")
-    loss = nats / tokens
-    result: dict[str, Any] = {
+    found = measure(model, text, tokenizer, stride=stride or T, device=where, dtype=dtype, max_tokens=max_tokens)
+    result = {
         "run": chosen.name,
         "step": opened.step,
-        "text": name,
-        "loss": loss,
-        "perplexity": perplexity(loss),
-        "bits_per_byte": nats / LN2 / n_bytes if n_bytes else None,
-        "tokens": tokens,
-        "bytes": n_bytes,
-        "documents": read if documents else None,
+        "text": text.name,
+        "loss": found.loss,
+        "perplexity": perplexity(found.loss),
+        "bits_per_byte": found.bits_per_byte,
+        "tokens": found.tokens,
+        "read_tokens": found.read,
+        "bytes": found.n_bytes,
+        "documents": found.parts if documents else None,
         "stride": stride or T,
         "block_size": T,
-        "tokens_per_second": tokens / seconds,
+        "tokens_per_second": found.read / found.seconds,
     }
     print(json_format.dumps(result, allow_nan=False) if json else _page(result))
 
@@ -151,73 +120,10 @@ def eval_(
 def _page(found: dict[str, Any]) -> str:
     bits = "" if found["bits_per_byte"] is None else f"\nbits per byte  {found['bits_per_byte']:.4f}"
     ways = f"{found['documents']:,} documents, " if found["documents"] else ""
+    only = f" that count of {count(found['read_tokens'])}" if found["tokens"] < found["read_tokens"] else ""
     shown = "over 1e300" if found["perplexity"] is None else f"{found['perplexity']:.4f}"
     return (
-        f"{found['text']}: {ways}{count(found['tokens'])} tokens, {count(found['bytes'])} bytes; step {found['step']} of "
+        f"{found['text']}: {ways}{count(found['tokens'])} tokens{only}, {count(found['bytes'])} bytes; step {found['step']} of "
         f"{found['run']}\nloss           {found['loss']:.4f} nats/token\nperplexity     {shown}{bits}\n"
         f"context        {found['block_size']:,} tokens, stride {found['stride']:,}; {found['tokens_per_second']:,.0f} tokens/s"
     )
-
-
-def _own_data(folder: Path) -> Path:
-    """The dataset that the run was trained on."""
-    try:
-        return Path(str(json_format.loads(read_plain(folder / "plan.json"))["data_path"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(
-            f"--run {folder}: does not say what it was trained on; name a text: --dataset or --input"
-        ) from None
-
-
-def _prepared(path: Path, split: str, tokenizer: Tokenizer, documents: bool) -> Iterator[np.ndarray]:
-    """The ids of a dataset's split: all of it, or a document at a time.
-
-    Raises:
-        UserError: other tokens than the run's.
-    """
-    from gptmill.data.shards import open_tokens
-
-    if not is_dataset(path):
-        raise UserError(f"{path}: no prepared dataset here; name another with --dataset, or a text with --input")
-    files = split_files(path / f"{split}.bin")
-    theirs = files.meta.tokenizer if files.meta else files.flavour.tokenizer if files.flavour else None
-    if theirs is not None and theirs != canonical(tokenizer.name):
-        raise UserError(
-            f"{path}: was prepared with {theirs}, the run knows {tokenizer.name}; name its text with --input"
-        )
-    tokens = open_tokens(path / f"{split}.bin")
-    tokens.verify_all()
-    import numpy as np
-
-    # shards are one stream, and one window of all of it
-    ids = tokens.ids if len(files.files) == 1 else tokens.windows(len(tokens))[np.array([0])][0]
-    if not documents:
-        yield ids
-        return
-    assert tokenizer.end_of_text is not None
-    first = np.array([tokenizer.end_of_text], dtype=ids.dtype)
-    begin = 0
-    for end in [*np.flatnonzero(ids == tokenizer.end_of_text).tolist(), len(ids) - 1]:
-        yield np.concatenate((first, ids[begin : end + 1]))
-        begin = end + 1
-
-
-def _encoded(paths: list[Path], text_key: str, tokenizer: Tokenizer, documents: bool) -> Iterator[np.ndarray]:
-    """The ids of texts: of all, with what prepare puts between two, or of a document at a time, after an end of text."""
-    import numpy as np
-
-    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    whole: list[np.ndarray] = []
-    one: list[np.ndarray] = []
-    for piece in text_files(paths, text_key=text_key).pieces():
-        text = piece.text + "\n" * (piece.last and not end and not documents and not piece.text.endswith("\n"))
-        one.append(np.asarray(tokenizer.encode(text), dtype=np.int64))
-        if piece.last:
-            document = np.concatenate([*one, np.array(end, dtype=np.int64)])
-            one = []
-            if documents:
-                yield np.concatenate([np.array(end, dtype=np.int64), document])
-            else:
-                whole.append(document)
-    if whole:
-        yield np.concatenate(whole)[: -1 if end else None]  # nothing follows the last

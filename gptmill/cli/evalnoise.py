@@ -21,7 +21,7 @@ def evaluation_noise(run: Path, other: Path) -> float | None:
     """Standard error of the difference between two runs' losses [nats/token], of one evaluation of the same windows.
 
     The windows are a sample without replacement, so what reads all of the text has none. None where it cannot be told:
-    the runs read different windows, or their weights are gone.
+    the runs read different windows, or windows of which not all counts, or their weights are gone.
     """
     try:
         plans = [json.loads(read_plain(folder / "plan.json")) for folder in (run, other)]
@@ -39,7 +39,7 @@ def _length(plan: dict[str, Any]) -> int:
     return int(plan["shape"]["block_size"])
 
 
-def _noise(run: Path, other: Path, plan: dict[str, Any]) -> float:
+def _noise(run: Path, other: Path, plan: dict[str, Any]) -> float | None:
     import numpy as np
     import torch
 
@@ -47,6 +47,8 @@ def _noise(run: Path, other: Path, plan: dict[str, Any]) -> float:
     from gptmill.data.shards import open_tokens
 
     T, tokens = _length(plan), open_tokens(Path(plan["data_path"]) / "val.bin")
+    if tokens.mask is not None:
+        return None
     windows_NS = fixed_batches(tokens, T, int(plan["seed"]), int(plan["eval_sequences"]))
     n, there = len(windows_NS), Windows(tokens, T).n_windows
     read_MS = windows_NS[np.linspace(0, n - 1, min(n, max(LEAST, TOKENS // T))).astype(int)]

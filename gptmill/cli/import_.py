@@ -22,7 +22,7 @@ from gptmill.plan.hardware import detect_machine
 from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts
 from gptmill.shapes import ModelShape
-from gptmill.track.describe import describe
+from gptmill.track.describe import describe, is_run
 from gptmill.track.run_dir import open_run_dir
 from gptmill.units import count
 
@@ -72,6 +72,8 @@ def import_(
     json
         Print one JSON object on stdout.
     """
+    if is_run(out) and not overwrite:
+        raise UserError(f"--out {out}: holds a run already; --overwrite replaces it, or name another folder")
     known = make_tokenizer(tokenizer) if tokenizer else None  # a wrong name shows before anything is read
     found = _find(path)
     if not is_possible(found.shape):

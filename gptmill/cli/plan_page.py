@@ -131,7 +131,10 @@ def _cadence(p: Plan) -> str:
 def _data(p: Plan) -> str:
     if p.train_tokens is None or p.val_tokens is None:
         return f"{p.data_path}: not prepared yet"
-    return f"{p.data_path}: {p.train_tokens:,} tokens to train on, {p.val_tokens:,} to validate"
+    counted = (
+        "" if p.counted_tokens is None else f"; {p.counted_tokens / p.train_tokens:.0%} count, prompts are only read"
+    )
+    return f"{p.data_path}: {p.train_tokens:,} tokens to train on, {p.val_tokens:,} to validate{counted}"
 
 
 def _epoch_steps(p: Plan) -> int:

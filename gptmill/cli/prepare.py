@@ -14,6 +14,7 @@ from gptmill import units
 from gptmill.cli.bar import Bar
 from gptmill.cli.say import say
 from gptmill.data.corpora import CORPORA
+from gptmill.data.examples import Examples
 from gptmill.data.facts import dataset_folder, folder_name
 from gptmill.data.prepare import PrepareReport
 from gptmill.data.prepare import prepare as prepare_text
@@ -39,6 +40,7 @@ def prepare(
     max_samples: int | None = None,
     errors: Literal["strict", "replace"] = "strict",
     text_key: str = "text",
+    completions: bool = False,
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
@@ -68,6 +70,9 @@ def prepare(
         What to do with bytes that are not UTF-8: stop, or replace them and count.
     text_key
         The key of a .jsonl line, and the column of a .parquet file, that hold the text.
+    completions
+        Lines of a .jsonl are examples, {"prompt": ..., "response": ...} or {"messages": [...]}; only what the model is to
+        write counts in the loss.
     overwrite
         Replace a dataset of that name that was made from something else.
     json
@@ -78,6 +83,8 @@ def prepare(
     for flag, count in (("val_samples", val_samples), ("max_samples", max_samples)):
         if count is not None and count < 1:
             raise UserError(f"--{flag} {count}: must be at least 1; leave it out for the default")
+    if completions and dataset is not None:
+        raise UserError("--completions: says how --input is to be read; leave it or --dataset out")
     name = name or (folder_name(dataset, max_samples) if dataset else _name_of((input or [Path()])[0]))
     if name.startswith("."):
         raise UserError(f"--name {name}: a dataset's name cannot start with a dot")
@@ -85,7 +92,8 @@ def prepare(
     if dataset is not None:
         report = _prepare_corpus(dataset, data_dir, request, overwrite)
     else:
-        report = _prepare(text_files(input or [], errors, text_key), request, TOKENIZER, 0.1, overwrite)
+        files = text_files(input or [], errors, text_key, Examples if completions else None)
+        report = _prepare(files, request, TOKENIZER, 0.1, overwrite)
     if json:
         print(jsonlib.dumps(report.to_json()))
     else:
@@ -159,9 +167,11 @@ def _sentence(report: PrepareReport) -> str:
     did = "is there already" if report.reused else f"prepared in {units.duration(report.seconds)}"
     left_out = f", {report.skipped} files left out" if report.skipped else ""
     nulls = f", {report.nulls} rows without text left out" if report.nulls else ""
+    share = (report.counted_tokens or 0) / max(1, report.train_tokens)
+    counted = "" if report.counted_tokens is None else f" ({share:.0%} count, prompts are only read)"
     replaced = f", {report.replaced} places were not UTF-8" if report.replaced else ""
     return (
         f"{report.path} {did}: {units.count(report.train_tokens)} training and {units.count(report.val_tokens)} validation "
-        f"tokens, {report.tokenizer} with a vocabulary of {report.vocab_size:,}, from {report.source}"
+        f"tokens{counted}, {report.tokenizer} with a vocabulary of {report.vocab_size:,}, from {report.source}"
         f"{left_out}{nulls}{replaced}"
     )

@@ -42,6 +42,11 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if vocabulary(folder) in GPT2_VOCABULARIES:
         say(f"{folder}: its dataset came without a tokenizer; taking GPT-2's, as nanoGPT does")
         return Gpt2ByName()
+    if imported(folder):
+        raise UserError(
+            f"--run {folder}: was imported without a tokenizer; import it once more with --tokenizer NAME --overwrite, "
+            f"where NAME says what its ids stand for"
+        )
     raise UserError(
         f"--run {folder}: its dataset came without a tokenizer, so ids cannot be turned into text; put the text, as "
         "input.txt, beside train.bin before training (nanoGPT's characters), or use gptmill prepare"
@@ -54,6 +59,14 @@ def vocabulary(folder: Path) -> int | None:
         return int(json.loads(read_plain(folder / "plan.json"))["shape"]["vocab_size"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def imported(folder: Path) -> bool:
+    """Whether a run folder was made of a model from elsewhere: nothing was trained here, and no text belongs to it."""
+    try:
+        return bool(json.loads(read_plain(folder / "plan.json"))["train_tokens"] is None)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def hint_at_newer(folder: Path) -> None:

@@ -14,11 +14,14 @@ SAMPLE = 2**20  # training tokens to count
 def unigram_loss(train: Tokens, judged: np.ndarray, shape: ModelShape) -> float:
     """Loss on ``judged`` of a model that gives every token its share of the first million training tokens [nats/token].
 
+    Of windows whose prompts are only read, the targets that count (``targets.py``).
+
     Every token of the vocabulary is counted once more than it was seen, so that a new one costs much and not everything.
     """
     windows = Windows(train, shape.block_size)
     first = np.arange(min(windows.n_windows, -(-SAMPLE // shape.block_size)))
-    return cross_entropy(windows.gather(first * shape.block_size)[:, 1:], judged, shape.vocab_size)
+    seen = windows.gather(first * shape.block_size)[:, 1:]
+    return cross_entropy(seen[seen >= 0], judged[judged >= 0], shape.vocab_size)
 
 
 def cross_entropy(seen: np.ndarray, judged: np.ndarray, vocab_size: int) -> float:

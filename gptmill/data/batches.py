@@ -12,6 +12,7 @@ from gptmill.data.tokens import Tokens
 from gptmill.errors import DataError
 from gptmill.registry import Registry
 from gptmill.seeds import splitmix64, stream_key
+from gptmill.targets import marked
 
 
 class Windows:
@@ -35,13 +36,17 @@ class Windows:
         self.block_size = block_size
         self.n_windows = (len(tokens) - 1) // block_size  # non-overlapping; neighbours share the one token they predict
         self._windows = tokens.windows(block_size + 1)
+        self._counts = tokens.mask.windows(block_size + 1) if tokens.mask else None
 
     def gather(self, offsets: np.ndarray) -> np.ndarray:
-        """Windows starting at offsets int64 [count] -> int64 [count, block_size + 1]."""
+        """Windows starting at offsets int64 [count] -> int64 [count, block_size + 1], marked as ``targets.py`` says."""
         self.tokens.verify(offsets, self.block_size + 1)
         batch: np.ndarray = self._windows[offsets].astype(np.int64)
         self.tokens.check_ids(batch, offsets)
-        return batch
+        if self._counts is None or self.tokens.mask is None:
+            return batch
+        self.tokens.mask.verify(offsets, self.block_size + 1)
+        return marked(batch, self._counts[offsets])
 
 
 class Shuffle:

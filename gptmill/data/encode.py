@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from gptmill.data.meta import ITEM_BYTES, SplitMeta, dtype_for
+from gptmill.data.meta import ITEM_BYTES, MASK_DTYPE, SplitMeta, dtype_for
 from gptmill.data.room import room_for
 from gptmill.data.shards import SplitWriter
 from gptmill.data.sources import Source
@@ -22,18 +22,54 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Batch:
-    """Texts of each split in order; None stands for end-of-text."""
+    """Texts of each split in order, and whether each counts as a target; None stands for end-of-text."""
 
-    train: list[str | None] = field(default_factory=list)
-    val: list[str | None] = field(default_factory=list)
+    train: list[tuple[str | None, bool]] = field(default_factory=list)
+    val: list[tuple[str | None, bool]] = field(default_factory=list)
     characters: int = 0
 
-    def add(self, split: str, text: str, ends: bool) -> None:
+    def add(self, split: str, text: str, counted: bool, ends: bool) -> None:
         texts = self.val if split == "val" else self.train
-        texts.append(text)
+        texts.append((text, counted))
         if ends:
-            texts.append(None)
+            texts.append((None, counted))
         self.characters += len(text)
+
+
+class Split:
+    """The files of one split, while they are written. Use as a context manager.
+
+    Args:
+        masked: beside the ids goes which of them count.
+    """
+
+    def __init__(self, path: Path, vocab_size: int, masked: bool) -> None:
+        self.ids = SplitWriter(path, dtype_for(vocab_size), vocab_size)
+        self.mask = SplitWriter(path.with_suffix(".mask"), MASK_DTYPE, 2) if masked else None
+        self._counted = 0
+
+    def __enter__(self) -> Split:
+        self.ids.__enter__()
+        if self.mask:
+            self.mask.__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.ids.__exit__(*failure)
+        if self.mask:
+            self.mask.__exit__(*failure)
+
+    def append(self, parts: list[np.ndarray], counted: list[bool]) -> None:
+        """Args: counted: of each part."""
+        self.ids.append(_joined(parts))
+        if self.mask:
+            mask = np.repeat(counted, [len(part) for part in parts])
+            self.mask.append(mask)
+            self._counted += int(mask.sum())
+
+    def finish(self) -> SplitMeta:
+        found = self.ids.finish()
+        return replace(found, counted=self._counted, mask_sha256=self.mask.finish().sha256) if self.mask else found
 
 
 def write_splits(
@@ -54,16 +90,17 @@ def write_splits(
     seen = Fingerprint()
     done = 0
     with (
-        SplitWriter(aside / "train.bin", dtype, tokenizer.vocab_size) as train,
-        SplitWriter(aside / "val.bin", dtype, tokenizer.vocab_size) as val,
+        Split(aside / "train.bin", tokenizer.vocab_size, source.completions) as train,
+        Split(aside / "val.bin", tokenizer.vocab_size, source.completions) as val,
     ):
         for batch in _batches(source, Splitter(found, val_fraction), seen, found, tokenizer.end_of_text is None):
             train_ids, val_ids = _encoded(batch.train, tokenizer), _encoded(batch.val, tokenizer)
             if not done:
-                per_character = (len(train_ids) + len(val_ids)) * ITEM_BYTES[dtype] / max(1, batch.characters)
-                room_for(aside, per_character * found.characters)
-            train.append(train_ids)
-            val.append(val_ids)
+                tokens = sum(map(len, train_ids)) + sum(map(len, val_ids))
+                item_bytes = ITEM_BYTES[dtype] + source.completions
+                room_for(aside, tokens * item_bytes / max(1, batch.characters) * found.characters)
+            train.append(train_ids, [counted for _, counted in batch.train])
+            val.append(val_ids, [counted for _, counted in batch.val])
             done += batch.characters
             if progress:
                 progress(min(done, found.characters), found.characters)
@@ -84,10 +121,10 @@ def _batches(
     for piece in source.pieces():
         seen.add(piece)
         for split, text in splitter.parts(piece):
-            ends = apart and piece.last
+            ends = apart and (piece.last or piece.closes)
             if ends and break_lines and not text.endswith("\n"):
                 text += "\n"
-            batch.add(split, text, ends and not break_lines)
+            batch.add(split, text, piece.counted, ends and not break_lines)
         if batch.characters >= BATCH_CHARS:
             yield batch
             batch = Batch()
@@ -95,10 +132,13 @@ def _batches(
         yield batch
 
 
-def _encoded(texts: list[str | None], tokenizer: Tokenizer) -> np.ndarray:
+def _encoded(texts: list[tuple[str | None, bool]], tokenizer: Tokenizer) -> list[np.ndarray]:
+    """Ids [n] of each text."""
+    ids = iter(tokenizer.encode_batch([text for text, _ in texts if text is not None]))
+    end = np.array([] if tokenizer.end_of_text is None else [tokenizer.end_of_text], np.uint32)
+    return [end if text is None else next(ids) for text, _ in texts]
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
     """Ids [n], uint32."""
-    ids = iter(tokenizer.encode_batch([text for text in texts if text is not None]))
-    none = np.array([], np.uint32)
-    end = none if tokenizer.end_of_text is None else np.array([tokenizer.end_of_text], np.uint32)
-    parts = [end if text is None else next(ids) for text in texts]
-    return np.concatenate([none, *parts], dtype=np.uint32, casting="unsafe")
+    return np.concatenate([np.array([], np.uint32), *parts], dtype=np.uint32, casting="unsafe")

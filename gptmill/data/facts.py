@@ -44,7 +44,8 @@ def read_facts(data_dir: str, dataset: str, max_samples: int | None = None) -> D
     train, val = (split_files(folder / f"{split}.bin") for split in SPLITS)
     path, counts = str(folder), (train.tokens, val.tokens)
     if train.meta is not None:
-        return DataFacts(dataset, path, *counts, train.meta.vocab_size, train.meta.tokenizer, train.meta.sha256)
+        m = train.meta
+        return DataFacts(dataset, path, *counts, m.vocab_size, m.tokenizer, m.sha256, m.train.counted)
     if train.flavour != val.flavour:
         kinds = [split.flavour.tokenizer if split.flavour else "no header" for split in (train, val)]
         raise DataError(

@@ -1,6 +1,7 @@
 """Which files hold a split, and what their headers and sizes promise. Torch- and numpy-free.
 
 data/NAME/train.bin, val.bin         ours with meta.json, nanoGPT's bare uint16, or llm.c's with its header
+data/NAME/train.mask, val.mask       ours, where prompts are only read: which of those ids count as targets
 data/NAME/ANY_train_000001.bin, ...  llm.c's shards: one stream of tokens over all files of a split, in order
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gptmill.data import llmc
-from gptmill.data.meta import ITEM_BYTES, SPLITS, Meta, read_meta
+from gptmill.data.meta import ITEM_BYTES, MASK_DTYPE, SPLITS, Meta, read_meta
 from gptmill.errors import DataError
 
 HEAD_BYTES = 4096  # read at once: llm.c's header and the first tokens
@@ -41,12 +42,14 @@ class SplitFiles:
     Args:
         meta: what meta.json says; None without one.
         flavour: what llm.c's headers say; None without them.
+        mask: says of each id whether it counts as a target; None = all do.
     """
 
     files: tuple[TokenFile, ...]
     dtype: str
     meta: Meta | None = None
     flavour: llmc.Flavour | None = None
+    mask: TokenFile | None = None
 
     @property
     def tokens(self) -> int:
@@ -73,20 +76,26 @@ def split_files(path: Path) -> SplitFiles:
         raise DataError(f"{path}: a dataset's token files are called train.bin and val.bin")
     meta = read_meta(path.parent)
     if meta is not None:
-        return SplitFiles((_promised(path, meta),), meta.dtype, meta)
+        split = meta.train if path.name == "train.bin" else meta.val
+        mask = path.with_suffix(".mask")
+        return SplitFiles(
+            (_promised(path, split.tokens, meta.dtype),),
+            meta.dtype,
+            meta,
+            mask=None if split.counted is None else _promised(mask, split.tokens, MASK_DTYPE),
+        )
     shards = llmc.shard_paths(path.parent, path.stem)
     if shards and not path.exists():
         return _sharded(shards)
     return _single(path)
 
 
-def _promised(path: Path, meta: Meta) -> TokenFile:
+def _promised(path: Path, tokens: int, dtype: str) -> TokenFile:
     _, size = _head(path)
-    tokens = (meta.train if path.name == "train.bin" else meta.val).tokens
-    promised = tokens * ITEM_BYTES[meta.dtype]
+    promised = tokens * (1 if dtype == MASK_DTYPE else ITEM_BYTES[dtype])
     if size != promised:
         raise DataError(
-            f"{path}: {size} bytes, but meta.json promises {promised} ({tokens} {meta.dtype} tokens): "
+            f"{path}: {size} bytes, but meta.json promises {promised} ({tokens} {dtype} tokens): "
             f"preparing was interrupted or the file was cut; prepare the dataset again with --overwrite"
         )
     return TokenFile(path, tokens)

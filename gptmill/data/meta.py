@@ -1,6 +1,7 @@
 """meta.json: what a dataset folder promises about its token files. Readable without numpy, so that a plan starts at once.
 
 data/<name>/train.bin  val.bin     raw little-endian uint16 or uint32 ids, nothing else
+train.mask  val.mask               where prompts are only read: a byte for each id, 1 = it counts as a target
             meta.json              this header
             tokenizer/             all that is needed to encode and decode
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ FORMAT = "gptmill-tokens"
 VERSION = 1
 BLOCK_BYTES = 64 * 2**20  # a block is what one SHA-256 covers and what a first touch has to read
 ITEM_BYTES = {"uint16": 2, "uint32": 4}
+MASK_DTYPE = "uint8"
 SPLITS = ("train", "val")
 LARGEST_META = 64 * 2**20  # [bytes]; the hashes of 40 TB of tokens fit
 
@@ -31,11 +33,18 @@ def dtype_for(vocab_size: int) -> str:
 
 @dataclass(frozen=True)
 class SplitMeta:
-    """One .bin file. ``sha256`` has one hex digest per block, the last block may be short."""
+    """One .bin file. ``sha256`` has one hex digest per block, the last block may be short.
+
+    Args:
+        counted: ids that count as targets; None = all, and there is no .mask.
+        mask_sha256: of the .mask, as ``sha256``.
+    """
 
     tokens: int
     max_id: int
     sha256: tuple[str, ...]
+    counted: int | None = None
+    mask_sha256: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,16 @@ class Meta:
         for name in SPLITS:
             split: SplitMeta = getattr(self, name)
             lines += [f"{name} {split.tokens} {split.max_id}", *split.sha256]
+            if split.counted is not None:
+                lines += [f"{name} mask {split.counted}", *split.mask_sha256]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def dumps(self) -> str:
         """The text of meta.json."""
         body = {"format": FORMAT, "version": VERSION, "sha256": self.sha256, **asdict(self)}
+        for name in SPLITS:
+            if body[name]["counted"] is None:
+                del body[name]["counted"], body[name]["mask_sha256"]
         return json.dumps(body, indent=1, ensure_ascii=True) + "\n"
 
 
@@ -142,8 +156,17 @@ def _number(body: dict[str, Any], key: str, least: int, most: int) -> int:
 def _split(body: dict[str, Any], name: str, item_bytes: int, vocab_size: int, block_bytes: int) -> SplitMeta:
     split = _typed(body, name, dict)
     tokens = _number(split, "tokens", least=0, most=2**60)
-    hashes = _typed(split, "sha256", list)
-    n_blocks = -(-tokens * item_bytes // block_bytes)
+    max_id = _number(split, "max_id", least=0, most=vocab_size - 1)
+    found = SplitMeta(tokens, max_id, _hashes(split, "sha256", name, tokens * item_bytes, block_bytes))
+    if "counted" not in split:
+        return found
+    counted = _number(split, "counted", least=0, most=tokens)
+    return replace(found, counted=counted, mask_sha256=_hashes(split, "mask_sha256", name, tokens, block_bytes))
+
+
+def _hashes(split: dict[str, Any], key: str, name: str, n_bytes: int, block_bytes: int) -> tuple[str, ...]:
+    hashes = _typed(split, key, list)
+    n_blocks = -(-n_bytes // block_bytes)
     if len(hashes) != n_blocks or not all(type(h) is str and len(h) == 64 for h in hashes):
-        raise ValueError(f"{name} needs {n_blocks} SHA-256 digests")
-    return SplitMeta(tokens, _number(split, "max_id", least=0, most=vocab_size - 1), tuple(hashes))
+        raise ValueError(f"{name}.{key} needs {n_blocks} SHA-256 digests")
+    return tuple(hashes)

@@ -31,6 +31,7 @@ class PrepareReport:
 
     Args:
         sha256: fingerprint of the tokens, as in meta.json.
+        counted_tokens: training tokens that count as targets where prompts are only read; None = all.
         reused: the folder held this very dataset already.
         skipped: files left out; nulls: rows left out because they hold no text.
         replaced: places that were not UTF-8 and became U+FFFD.
@@ -44,6 +45,7 @@ class PrepareReport:
     dtype: str
     sha256: str
     seconds: float
+    counted_tokens: int | None
     path: str
     tokenizer: str
     source: str
@@ -97,6 +99,8 @@ def prepare(
         found = survey(source, reads)
         if not found.characters:
             raise DataError(f"{source.description}: holds no text")
+        if source.completions and found.documents < 2:
+            raise DataError(f"{source.description}: one example; one to train on and one to validate are the least")
         options = {
             **chosen,
             "replaced": source.replaced,
@@ -122,6 +126,7 @@ def prepare(
         dtype=meta.dtype,
         sha256=meta.sha256,
         seconds=time.perf_counter() - began,
+        counted_tokens=meta.train.counted,
         path=str(out),
         tokenizer=meta.tokenizer,
         source=meta.source,
@@ -142,6 +147,8 @@ def _chosen(
 ) -> tuple[Source, dict[str, Any]]:
     """The documents asked for, and how they are asked for, as meta.json keeps it."""
     chosen: dict[str, Any] = {"val_fraction": None if source.own_split or val_samples else val_fraction}
+    if source.completions:
+        chosen["completions"] = True
     if val_samples is not None:
         source = FirstAreValidation(source, val_samples)
         chosen["val_samples"] = val_samples

@@ -30,6 +30,7 @@ class ShardedTokens(Tokens):
     def __init__(self, split: SplitFiles, name: str, vocab_size: int | None) -> None:
         self.path = split.files[0].path.with_name(name)
         self.vocab_size = vocab_size
+        self.mask = None
         self._unchecked = set()  # no hashes
         self._split = split
         self._starts = np.cumsum([0, *(file.tokens for file in split.files)])  # first token of each file, and the end

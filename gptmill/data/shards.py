@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gptmill.data.layout import split_files
-from gptmill.data.meta import BLOCK_BYTES, SplitMeta
+from gptmill.data.meta import BLOCK_BYTES, MASK_DTYPE, SplitMeta
 from gptmill.data.sharded import ShardedTokens
 from gptmill.data.tokens import Tokens, map_file
 from gptmill.errors import DataError
@@ -98,4 +98,8 @@ def open_tokens(path: Path | str, vocab_size: int | None = None) -> Tokens:
             f"{path}: token id {found.max_id} does not fit vocab_size={vocab_size}; "
             f"leave --vocab_size out, or set it to at least {split.meta.vocab_size}"
         )
-    return Tokens(map_file(file, split.dtype), path, found.sha256, split.meta.block_bytes)
+    mask = None
+    if split.mask is not None:
+        ids = map_file(split.mask, MASK_DTYPE)
+        mask = Tokens(ids, split.mask.path, found.mask_sha256, split.meta.block_bytes)
+    return Tokens(map_file(file, split.dtype), path, found.sha256, split.meta.block_bytes, mask=mask)

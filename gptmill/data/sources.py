@@ -9,6 +9,7 @@ FirstAreValidation the first N documents of another source are its validation
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Protocol
 
@@ -23,6 +24,7 @@ class Source(Protocol):
         own_split: every piece says which split it belongs to.
         one_text: each split is one running text, with no end-of-text inside or after it.
         text_bytes: there are at least; 0 where nobody knows before reading.
+        completions: its pieces say whether they count as targets; otherwise all do.
         skipped, nulls, replaced: as in ``PrepareReport``.
     """
 
@@ -30,6 +32,7 @@ class Source(Protocol):
     own_split: bool
     one_text: bool
     text_bytes: int
+    completions: bool
 
     @property
     def skipped(self) -> int: ...
@@ -52,6 +55,7 @@ class OwnSplits:
     """
 
     own_split = True
+    completions = False
     text_bytes = nulls = 0
 
     def __init__(
@@ -90,6 +94,7 @@ class _Part:
         self.own_split = source.own_split
         self.one_text = source.one_text
         self.text_bytes = source.text_bytes
+        self.completions = source.completions
 
     @property
     def skipped(self) -> int:
@@ -136,5 +141,5 @@ class FirstAreValidation(_Part):
     def pieces(self) -> Iterator[Piece]:
         seen = 0
         for piece in self._source.pieces():
-            yield Piece(piece.text, piece.key, piece.start, piece.last, "val" if seen < self._count else "train")
+            yield replace(piece, split="val" if seen < self._count else "train")
             seen += piece.last

@@ -15,7 +15,14 @@ from pathlib import Path
 
 from gptmill.errors import TryAgain, UserError
 
-MEMBERS = ("meta.json", "tokenizer", "train.bin", "val.bin")  # in the order they take their places
+MEMBERS = (
+    "meta.json",
+    "tokenizer",
+    "train.bin",
+    "val.bin",
+    "train.mask",
+    "val.mask",
+)  # in the order they take their places
 
 
 @contextmanager
@@ -63,7 +70,10 @@ def publish(aside: Path) -> None:
     for name in MEMBERS:
         if (folder / name).is_dir():  # a folder cannot be renamed over another
             os.rename(folder / name, aside / "old")
-        os.replace(aside / name, folder / name)
+        if (aside / name).exists():
+            os.replace(aside / name, folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)  # a mask of the dataset that was here
     _flush(folder)
     _flush(folder.parent)
 

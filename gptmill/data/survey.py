@@ -16,13 +16,15 @@ SAMPLE_CHARS = 8 * 2**20  # a BPE vocabulary learned from more differs little an
 
 
 class Fingerprint:
-    """SHA-256 of a text as it was read: its characters and where each document ends."""
+    """SHA-256 of a text as it was read: its characters, what of them is only read, and where each document ends."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def add(self, piece: Piece) -> None:
         self._hash.update(piece.text.encode())
+        if not piece.counted:
+            self._hash.update(b"\0")
         if piece.last:
             self._hash.update(b"\0" + piece.key.encode() + b"\0")
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gptmill.data import parquet
 from gptmill.data.holes import refuse_holes
@@ -34,6 +34,8 @@ class Piece:
         start: characters of the document before this piece.
         last: the document ends here.
         split: 'train' or 'val' where the source decides; empty leaves it to the hash of the key.
+        counted: it is a target; False for a prompt, which is only read.
+        closes: an end of text follows, though the document goes on.
     """
 
     text: str
@@ -41,6 +43,8 @@ class Piece:
     start: int
     last: bool
     split: str = ""
+    counted: bool = True
+    closes: bool = False
 
 
 class TextFiles:
@@ -57,6 +61,7 @@ class TextFiles:
 
     own_split = False  # which documents are validation is not said by the files
     one_text = False  # the documents are texts of their own
+    completions = False  # all of a text counts
 
     def __init__(
         self,
@@ -147,7 +152,10 @@ class TextFiles:
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             if raw.strip():
-                yield from as_pieces(iter([self._document(raw, where)]), f"{key}:{number}")
+                yield from self._of_line(raw, where, f"{key}:{number}")
+
+    def _of_line(self, raw: bytes, where: str, key: str) -> Iterator[Piece]:
+        return as_pieces(iter([self._document(raw, where)]), key)
 
     def _parquet(self, file: BinaryIO, path: Path, key: str) -> Iterator[Piece]:
         for row, raw in parquet.rows(file, path, self._text_key):
@@ -169,16 +177,26 @@ class TextFiles:
             self.replaced += text.count("\ufffd") - raw.count("\ufffd".encode())
             return text
 
-    def _document(self, raw: bytes, where: str) -> str:
+    def _json(self, raw: bytes, where: str) -> Any:
         line = self._utf8(raw, where, "line")
         try:
-            body = json.loads(line)
+            return json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not JSON ({str(error).split(':')[0]}); .jsonl has one object a line") from None
+
+    def _document(self, raw: bytes, where: str) -> str:
+        body = self._json(raw, where)
         text = body.get(self._text_key) if isinstance(body, dict) else None
         if not isinstance(text, str):
             name = json.dumps(self._text_key)
-            raise DataError(f"{where}: no text; every line must be an object with a string {name} (--text_key NAME)")
+            pair = isinstance(body, dict) and ("prompt" in body or "messages" in body)
+            example = "; --completions reads prompts with responses" if pair else ""
+            raise DataError(
+                f"{where}: no text; every line must be an object with a string {name} (--text_key NAME){example}"
+            )
+        return self._sound(text, where)
+
+    def _sound(self, text: str, where: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -192,10 +210,15 @@ class TextFiles:
         return text
 
 
-def text_files(paths: list[Path], errors: str = "strict", text_key: str = "text") -> TextFiles:
+def text_files(
+    paths: list[Path], errors: str = "strict", text_key: str = "text", kind: type[TextFiles] | None = None
+) -> TextFiles:
     """The documents of files and folders, in the order given; folders are walked in sorted order.
 
     In a folder, hidden files and files with a NUL in their first 8 KiB (git's mark of a binary) are left out and counted.
+
+    Args:
+        kind: how they are read; plain texts unless said otherwise.
 
     Raises:
         UserError: a path does not exist, or nothing is left to read.
@@ -217,8 +240,9 @@ def text_files(paths: list[Path], errors: str = "strict", text_key: str = "text"
     if not found:
         raise UserError(f"--input {paths[0]}: holds no text files")
     names = ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+    files = [(path, str(index)) for index, path in enumerate(found)]
     size = sum(path.stat().st_size for path in found if not _has_rows(path))
-    return TextFiles([(path, str(index)) for index, path in enumerate(found)], names, errors, skipped, text_key, size)
+    return (kind or TextFiles)(files, names, errors, skipped, text_key, size)
 
 
 class Numbered(Iterable[tuple[Path, str]]):

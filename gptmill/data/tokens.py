@@ -31,6 +31,7 @@ class Tokens:
         ids: uint16 or uint32 [n_tokens], usually a memory map; an array in memory needs nothing else.
         sha256: one digest per block; empty = nothing to check against.
         vocab_size: when given, every batch is compared with it (bare files, whose header promises nothing).
+        mask: of the same length: 1 where an id counts as a target; None = all do.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Tokens:
         sha256: tuple[str, ...] = (),
         block_bytes: int = BLOCK_BYTES,
         vocab_size: int | None = None,
+        mask: Tokens | None = None,
     ) -> None:
         self.ids = ids
+        self.mask = mask
         self.path = Path(path)
         self.vocab_size = vocab_size
         self._sha256 = sha256
@@ -80,6 +83,8 @@ class Tokens:
         for block in sorted(self._unchecked):
             self._verify_block(block)
         self._unchecked.clear()
+        if self.mask is not None:
+            self.mask.verify_all()
 
     def _verify_block(self, block: int) -> None:
         start = block * self._block_tokens

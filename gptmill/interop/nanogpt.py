@@ -18,9 +18,11 @@ from torch import Tensor
 
 from gptmill.errors import UserError
 from gptmill.interop.huggingface import GPT2_BLOCK, GPT2_OUTER, NO_WEIGHTS, Named
+from gptmill.plain import open_plain
 from gptmill.shapes import ModelShape
 
 SIZES = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")  # of model_args, which names them as we do
+ZIP = b"PK\x03\x04"  # an archive begins with it
 WRAPPED = re.compile(r"^(_orig_mod\.|module\.)+")  # by torch.compile, by DDP
 # what its model.py has built in
 FIXED = {"weight_tying": True, "normalization": "layernorm", "norm_eps": 1e-5, "norm_position": "pre", "qk_norm": False,
@@ -33,6 +35,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is no such file, or holds objects of other kinds.
     """
+    _check_head(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever a file from elsewhere makes of the reader
@@ -44,6 +47,22 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{path}: holds a {type(found).__name__}, not the dict that a trainer saves")
     return found
+
+
+def _check_head(path: Path) -> None:
+    """Raise UserError for what torch.save cannot have written: mapping it would fail with a sentence about mapping."""
+    try:
+        with open_plain(path) as file:
+            head = file.read(len(ZIP))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if not head:
+        raise UserError(f"{path}: an empty file; copy or download it again")
+    if head != ZIP:
+        raise UserError(
+            f"{path}: not what torch.save writes since PyTorch 1.6; where it is older, load it there and save it again; "
+            f"a .safetensors file is read with the config.json beside it: name their folder"
+        )
 
 
 def shape_of(found: Mapping[str, Any], path: Path) -> ModelShape:

@@ -135,7 +135,7 @@ class GPT(nn.Module):
         """Return logits [B, T, V], or with targets the mean cross-entropy [nats/token], a scalar.
 
         Args:
-            targets_BT: the ids that follow; loss.IGNORE marks positions that do not count.
+            targets_BT: the ids that follow; targets.IGNORE marks positions that do not count.
             dropout_keys_B: one key a sequence (dropout.dropout_keys); None switches dropout off.
             penalty: on an uncertain output; then the result is [4], the loss and its parts (penalized_cross_entropy).
         """

@@ -46,6 +46,10 @@ class Sdpa(nn.Module):
         H, T, G, S = q_BHTD.shape[1], q_BHTD.shape[2], k_BGSD.shape[1], k_BGSD.shape[2]
         if T == S and not 0 < self.window < S:  # the case with the fastest kernels
             return F.scaled_dot_product_attention(q_BHTD, k_BGSD, v_BGSD, dropout_p=p, is_causal=True, enable_gqa=G < H)
+        if T == 1:  # generating: nothing is later, and no mask spares the fused kernel
+            seen = slice(-self.window if self.window else None, None)
+            k_BGsD, v_BGsD = k_BGSD[:, :, seen], v_BGSD[:, :, seen]
+            return F.scaled_dot_product_attention(q_BHTD, k_BGsD, v_BGsD, dropout_p=p, enable_gqa=G < H)
         # with a mask only unfused kernels know groups, so each query head gets its keys and values
         k_BHSD, v_BHSD = (x.repeat_interleave(H // G, dim=1) for x in (k_BGSD, v_BGSD))
         seen_TS = visible(T, S, self.window, q_BHTD.device)

@@ -17,8 +17,7 @@ from torch import Tensor
 from gptmill.model.penalties import PENALTIES
 from gptmill.model.precision import matmul_dtype
 from gptmill.shapes import Penalty
-
-IGNORE = -100  # targets with this value count for nothing, as in torch.nn.functional.cross_entropy
+from gptmill.targets import IGNORE
 
 # Elements of the one logits chunk alive at a time: 64 MiB in float32 on a CPU; a GPU wants larger matmuls: 512 MiB.
 CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**27}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from gptmill.model.gpt import GPT
-from gptmill.model.loss import IGNORE
+from gptmill.targets import IGNORE, inputs_and_targets
 
 BATCH_TOKENS = 8192  # read at once
 
@@ -44,10 +44,10 @@ def windows(n_tokens: int, block_size: int, stride: int) -> Iterator[Window]:
 def score(
     model: GPT, ids: np.ndarray, stride: int, device: str, progress: Callable[[int], None] = lambda _: None
 ) -> float:
-    """Sum of -log p(token | those before it) over all tokens but the first [nats].
+    """Sum of -log p(token | those before it) over all tokens that count but the first [nats].
 
     Args:
-        ids: of one text, in order; integers.
+        ids: of one text, in order; integers, ~id where a token is only read (``targets.py``).
         progress: called with the number of tokens scored, from time to time.
     """
     model.eval()
@@ -73,13 +73,11 @@ def score(
 
 def _score(model: GPT, ids: np.ndarray, batch: list[Window], T: int, device: str) -> float:
     read_BS = np.stack([ids[window.begin : window.begin + T + 1] for window in batch]).astype(np.int64)
-    ids_BS = torch.from_numpy(read_BS).to(device)
-    targets_BT = ids_BS[:, 1:].clone()
-    scored = 0
+    ids_BT, targets_BT = inputs_and_targets(read_BS)
     for row_T, window in zip(targets_BT, batch):
         row_T[: T - window.scored] = IGNORE
-        scored += window.scored
-    return float(model(ids_BS[:, :-1], targets_BT).double()) * scored
+    counted = int((targets_BT != IGNORE).sum())
+    return float(model(*torch.from_numpy(np.stack((ids_BT, targets_BT))).to(device)).double()) * counted
 
 
 def perplexity(nats_per_token: float) -> float | None:

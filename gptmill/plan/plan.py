@@ -20,7 +20,7 @@ from gptmill.plan.naming import architecture_name
 from gptmill.plan.optimizer import settle_optimizer
 from gptmill.plan.outlook import Outlook, outlook_json
 from gptmill.plan.pruning import check_prunable
-from gptmill.plan.shape import check_data, check_top_k, settle_shape
+from gptmill.plan.shape import check_data, check_targets, check_top_k, settle_shape
 from gptmill.plan.strategy import settle_strategy
 from gptmill.plan.types import Advice, DataFacts, Machine, Plan
 from gptmill.shapes import Counts, ModelShape
@@ -72,6 +72,7 @@ def make_plan(
     attempt(lambda: check_data(config, data))
     if shape:
         attempt(lambda: check_top_k(config, shape.vocab_size))
+    attempt(lambda: check_targets(config, data))
     _raise_together(failures, origins or {})
     assert shape and batch and horizon and frozen
 
@@ -125,6 +126,7 @@ def plan_json(plan: Plan, found: Outlook) -> dict[str, Any]:
         "attention_backend": plan.shape.attention_backend,
         "dataset": plan.dataset,
         "train_tokens": plan.train_tokens,
+        "counted_tokens": plan.counted_tokens,
         "device": plan.device,
         "device_name": plan.device_name,
         "dtype": plan.dtype,
@@ -163,6 +165,7 @@ def _assemble(
         "frozen_params": frozen.params,
         "train_tokens": data.train_tokens if data else None,
         "val_tokens": data.val_tokens if data else None,
+        "counted_tokens": data.counted_tokens if data else None,
         "windows_per_epoch": windows,
         "eval_sequences": config.eval_iters * config.batch_size,
         "memory_target": int(config.target_memory_utilization * machine.memory)

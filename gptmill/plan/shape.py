@@ -92,6 +92,14 @@ def check_top_k(config: Config, vocab_size: int) -> None:
         raise ConfigError(f"penalty_top_k={config.penalty_top_k}: {says}; try penalty_top_k={min(5, vocab_size // 2)}")
 
 
+def check_targets(config: Config, data: DataFacts | None) -> None:
+    """Raise ConfigError for a penalty where prompts are only read: its mean is not taken over the same tokens."""
+    if data and data.counted_tokens is not None and config.penalty_type != "none" and config.penalty_weight:
+        raise ConfigError(
+            f"penalty_type={config.penalty_type}: not with {data.path}, whose prompts are only read; leave it out"
+        )
+
+
 def _vocab_size(config: Config, data: DataFacts | None) -> int:
     if config.vocab_size is not None:
         return config.vocab_size

@@ -29,6 +29,7 @@ class DataFacts:
         tokenizer: name such as 'char' or 'gpt2', or None when unknown.
         sha256: fingerprint over the block hashes of both splits; for llm.c's files over names, counts and first tokens;
             None for a bare .bin.
+        counted_tokens: training tokens that count as targets where prompts are only read; None = all do.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DataFacts:
     vocab_size: int | None
     tokenizer: str | None
     sha256: str | None
+    counted_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Plan:
     weights: str | None  # the model whose weights a new run begins with, as init_from names it; None: random ones
     train_tokens: int | None  # None: the dataset is not prepared yet
     val_tokens: int | None
+    counted_tokens: int | None  # of train_tokens, those that are targets where prompts are only read; None: all
     windows_per_epoch: int | None  # training sequences
     seed: int
 

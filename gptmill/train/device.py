@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gptmill.plan.types import Plan
 from gptmill.seeds import splitmix64, stream_key
+from gptmill.targets import inputs_and_targets
 
 
 def autocast(plan: Plan) -> AbstractContextManager[object]:
@@ -26,12 +27,16 @@ def autocast(plan: Plan) -> AbstractContextManager[object]:
 
 def to_device(tokens_BS: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
     """Inputs and the targets one to their right, each int64 [B, T], from windows of S = T + 1 tokens."""
-    ids_BS = torch.from_numpy(tokens_BS)
-    if device.startswith("cuda"):
-        ids_BS = ids_BS.pin_memory().to(device, non_blocking=True)
-    else:
-        ids_BS = ids_BS.to(device)
+    if tokens_BS.min() < 0:  # some are only read
+        x_BT, y_BT = _moved(inputs_and_targets(tokens_BS), device)
+        return x_BT, y_BT
+    ids_BS = _moved(tokens_BS, device)
     return ids_BS[:, :-1], ids_BS[:, 1:]
+
+
+def _moved(ids: np.ndarray, device: str) -> Tensor:
+    here = torch.from_numpy(ids)
+    return here.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else here.to(device)
 
 
 def keep_freed_memory() -> None:

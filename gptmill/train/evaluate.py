@@ -13,6 +13,7 @@ from gptmill.events import EvalDone
 from gptmill.optim.averaging import averaged
 from gptmill.parallel.single import Single, Stop
 from gptmill.plan.types import Plan
+from gptmill.targets import sequences_of
 from gptmill.train.device import autocast, to_device
 from gptmill.train.early_stop import observe
 from gptmill.train.guard import check_val_loss
@@ -24,7 +25,7 @@ from gptmill.train.state import TrainState
 def mean_losses(
     state: TrainState, plan: Plan, engine: Single, forward: Callable[..., Tensor], windows_NS: np.ndarray, stop: Stop
 ) -> list[float] | None:
-    """Mean over all tokens of the windows, or None when a stop request came in between.
+    """Mean over all targets of the windows, or None when a stop request came in between.
 
     Of the cross-entropy [nats/token], and with a penalty of that and of the largest probability.
 
@@ -42,12 +43,12 @@ def mean_losses(
         x_BT, y_BT = to_device(mine_BS if len(mine_BS) else windows_NS[:1], plan.device)
         with autocast(plan):
             parts = forward(x_BT, y_BT, None, plan.penalty).double().cpu().flatten()
-        total += parts[-len(total) :] * len(mine_BS)
+        total += parts[-len(total) :] * sequences_of(mine_BS)
         if stop.signal is not None:
             break
     state.model.train()
     total = engine.mean(total) * place.world_size
-    return (total / len(windows_NS)).tolist() if stop.signal is None else None
+    return (total / (sequences_of(windows_NS) or 1)).tolist() if stop.signal is None else None
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, dropout_keys, to_device
 from gptmill.train.state import TrainState
+from gptmill.train.targets import parts_of, targets_of_step
 from gptmill.train.update import after_update, before_clip, before_update
 from gptmill.train.watch import Watch
 
@@ -33,6 +34,7 @@ def train_step(
     lr = lr_at(state.iter, plan)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
+    whole = targets_of_step(plan, take, state.sequences)
     losses = torch.zeros(4 if plan.penalty else 1, device=plan.device)  # the loss, and with a penalty its parts
     for micro_step in range(plan.micro_steps):
         offset, count = micro_batch(plan, micro_step, engine.place.rank)
@@ -45,7 +47,7 @@ def train_step(
         with engine.sync(last=micro_step == plan.micro_steps - 1):
             with autocast(plan):
                 parts = forward(x_BT, y_BT, keys_B, plan.penalty)
-                micro_losses = parts.flatten() / (plan.effective_batch_size / (count * plan.world_size))
+                micro_losses = parts.flatten() / parts_of(whole, tokens_BS, plan.world_size)
             watch.clock.lap("forward")
             (state.scaler.scale(micro_losses[0]) if state.scaler else micro_losses[0]).backward()
         losses += micro_losses.detach()

@@ -18,6 +18,7 @@ from gptmill.events import Alarm, Event, RunStarted, StepDone
 from gptmill.parallel.launch import Place
 from gptmill.parallel.single import Single
 from gptmill.plan.types import Plan
+from gptmill.targets import IGNORE, ids_of
 from gptmill.train import layers
 from gptmill.train.agreement import others_disagree
 from gptmill.train.batch_checks import BatchChecks
@@ -66,10 +67,10 @@ class Watch:
 
     def batch(self, first: int, tokens_BS: np.ndarray, x_BT: Tensor, y_BT: Tensor) -> None:
         """The sequences from ``first`` on, as read and as the model will see them."""
-        for found in self._batches.look(first, tokens_BS):
+        for found in self._batches.look(first, ids_of(tokens_BS)):
             self._alarm(found.kind, found.says, sequences=found.sequences)
         self._misaligned.append(
-            (first, len(x_BT), (x_BT[:, 1:] != y_BT[:, :-1]).any())
+            (first, len(x_BT), ((x_BT[:, 1:] != y_BT[:, :-1]) & (y_BT[:, :-1] != IGNORE)).any())
         )  # read when the device is waited for
 
     def gradients(self) -> None:

@@ -16,6 +16,7 @@ from gptmill.model.gpt import build
 from gptmill.model.scoring import score, windows
 from gptmill.shapes import ModelShape
 from tests.cli.run import SMALL, gptmill, prepare_tiny
+from tests.interop.theirs import CONTEXT, model
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,45 @@ def test_a_document_does_not_see_the_one_before_it(tmp_path: Path) -> None:
         assert math.isclose(found["loss"] * found["tokens"], alone, rel_tol=1e-5)
     together = evaluated(tmp_path, "--input", "a.txt", "b.txt")
     assert together["documents"] is None and together["tokens"] == 6 + 1 + 8 - 1
+
+
+def test_of_examples_only_completions_are_measured(tmp_path: Path) -> None:
+    theirs = model("gpt2", vocab_size=257)
+    theirs.save_pretrained(tmp_path / "hf")
+    lines = [{"prompt": f"{n}+{n}=", "response": f"{2 * n}, {'yes' * (n % 4)}"} for n in range(60)]
+    (tmp_path / "ex.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert gptmill(tmp_path, "prepare", "--input", "ex.jsonl", "--tokenizer=byte", "--completions").code == 0
+    assert gptmill(tmp_path, "import", "hf", "--out", "out", "--tokenizer=byte").code == 0
+    ids, mask = (np.fromfile(tmp_path / f"data/ex/train.{kind}", t) for kind, t in (("bin", "<u2"), ("mask", "u1")))
+    labels = np.where(mask == 1, ids.astype(np.int64), -100)
+    total = 0.0
+    for begin in range(0, len(ids) - 1, CONTEXT):
+        x_T, y_T = (torch.tensor(part.astype(np.int64)) for part in (ids[begin : begin + CONTEXT], labels[begin + 1 :]))
+        logits = theirs(x_T[None]).logits[0, : len(y_T)].detach()
+        total += torch.nn.functional.cross_entropy(logits, y_T[: len(x_T)], reduction="sum", ignore_index=-100).item()
+    words = ("--dataset", "ex", "--split", "train")
+    found = evaluated(tmp_path, *words)
+    assert found["tokens"] == mask[1:].sum() < found["read_tokens"] == len(ids) - 1
+    assert math.isclose(found["loss"], total / mask[1:].sum(), rel_tol=2e-6)
+    page = gptmill(tmp_path, "eval", "--run", "out", "--device=cpu", *words).out
+    assert f"{mask[1:].sum():,} tokens that count of" in page
+
+
+def test_an_imported_model_asks_for_a_text_and_a_tokenizer(tmp_path: Path) -> None:
+    model("gpt2").save_pretrained(tmp_path / "hf")
+    assert gptmill(tmp_path, "import", "hf", "--out", "out").code == 0
+    for command in ("eval", "sample"):
+        done = gptmill(tmp_path, command, "--run", "out")
+        assert done.code == 2 and done.err.count("\n") == 1
+        assert "was imported without a tokenizer" in done.err and "--tokenizer NAME" in done.err
+    model("gpt2", vocab_size=257).save_pretrained(tmp_path / "hf")
+    again = ("import", "hf", "--out", "out", "--tokenizer=byte")
+    done = gptmill(tmp_path, *again)
+    assert done.code == 2 and done.err.count("\n") == 1 and "--overwrite" in done.err and "--resume" not in done.err
+    assert gptmill(tmp_path, *again, "--overwrite").code == 0
+    done = gptmill(tmp_path, "eval", "--run", "out")
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "was imported, so no text belongs to it" in done.err and "openwebtext" not in done.err
 
 
 @pytest.mark.parametrize(

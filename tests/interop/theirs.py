@@ -42,7 +42,7 @@ def model(name: str, **changed: Any) -> Any:
     """The model of that name, in evaluation mode."""
     torch.manual_seed(0)
     if name in GPT2:
-        config = transformers.GPT2Config(vocab_size=VOCABULARY, n_positions=CONTEXT, **GPT2[name], **changed)
+        config = transformers.GPT2Config(**{"vocab_size": VOCABULARY, "n_positions": CONTEXT, **GPT2[name], **changed})
         found = transformers.GPT2LMHeadModel(config)
     else:
         kind, keys = LLAMAS[name]

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gptmill.model.loss import IGNORE, chunked_cross_entropy, penalized_cross_entropy
+from gptmill.model.loss import chunked_cross_entropy, penalized_cross_entropy
 from gptmill.model.penalties import PENALTIES
 from gptmill.shapes import Penalty
+from gptmill.targets import IGNORE
 
 
 def problem(dtype: torch.dtype, ignored: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
