@@ -31,7 +31,8 @@ from tests.config.fuzz.typed import Entry, Typed, meant, spellings, typed
 from tests.config.fuzz.wishes import GROUP_OF, SCHEMA, below, choices, kinds, merged, values, wishes
 from tests.pace import soon
 
-EXAMPLES = 5  # of each spelling of each key
+MANY = int(os.environ.get("GPTMILL_FUZZ", "1"))  # times as many; benchmarks/reliability_inputs sets it
+EXAMPLES = 3 * MANY  # of each spelling of each key
 NOT_SHRUNK = [Phase.explicit, Phase.generate]  # an example is a few lines long; shrinking it would take minutes a key
 Example = TypeVar("Example")
 Counted = Callable[[int, str], None]
@@ -135,7 +136,7 @@ def test_there_are_at_least_five_hundred_valid_configs() -> None:
     assert sum(len(ways(key)) for key in SCHEMA) * EXAMPLES >= 500
 
 
-BROKEN = 45 * int(os.environ.get("GPTMILL_FUZZ", "1"))  # of each kind; more in benchmarks/reliability_inputs
+BROKEN = 35 * MANY  # of each kind
 WORST = 0.25  # processor seconds
 IN_A_PROCESS = """
 import resource, sys
