@@ -14,7 +14,7 @@ from benchmarks.reliability_inputs.workshop import ROOT
 from tests.config import test_fuzz as config_fuzz
 from tests.data import test_fuzz as data_fuzz
 
-TIMES = {"configs": 3, "data": 4}  # the suite has 2,030 broken configs and 2,500 files
+TIMES = {"configs": 3, "data": 5}  # the suite has 2,030 broken configs and 2,000 files
 MOST_MEMORY = 12 * 2**30  # bytes of address space of the test process; 4 GiB of it is a file with holes that is mapped
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gptmill.config.rules import SHARED
+from gptmill.config.rules.devices import SHARED
 from gptmill.config.schema import Config
 from gptmill.plan.devices import find_device, machine_of
 from gptmill.plan.optimizer import state_bytes

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptmill.cli.say import say
-from gptmill.config.rules import LARGEST
+from gptmill.config.rules.limits import LARGEST
 from gptmill.errors import CheckpointError
 from gptmill.shapes import ModelShape
 from gptmill.train import manifest, retention

@@ -16,7 +16,7 @@ from gptmill.config.coerce import arms, choices, expects, is_switch
 from gptmill.config.files import packaged, read_found
 from gptmill.config.names import KNOWN
 from gptmill.config.resolve import EXCLUSIVE
-from gptmill.config.rules import LARGEST
+from gptmill.config.rules.limits import LARGEST
 from gptmill.config.schema import Config, groups
 from gptmill.errors import UserError
 

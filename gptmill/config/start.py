@@ -6,7 +6,7 @@ from typing import Any
 
 from gptmill.config.layers import Layer, Reading
 from gptmill.config.resolve import Resolved
-from gptmill.config.rules import names_model
+from gptmill.config.rules.names import names_model
 from gptmill.config.schema import Config
 from gptmill.config.wording import one_line, show
 

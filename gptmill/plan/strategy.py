@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gptmill.config.rules import SHARED
+from gptmill.config.rules.devices import SHARED
 from gptmill.plan.batch import with_batch_size
 from gptmill.plan.fit import fits
 from gptmill.plan.types import Plan

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
+
 from gptmill.errors import GptmillError, is_out_of_memory
 from gptmill.plan.batch import with_batch_size
 from gptmill.plan.types import Plan
 from gptmill.train.device import give_back_memory
 
 R = TypeVar("R")
+# Once it had no memory for a kernel that it writes, oneDNN has failed at every one after it in this process, however much
+# was free (docs/log.md, 2026-11-22); without it matrix products in bfloat16 are slow, and go on
+ONEDNN_FAILED = "could not create a primitive"
 
 
 def fitting(plan: Plan, work: Callable[[Plan], R]) -> tuple[Plan, R, list[str]]:
@@ -32,6 +37,8 @@ def fitting(plan: Plan, work: Callable[[Plan], R]) -> tuple[Plan, R, list[str]]:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            if ONEDNN_FAILED in str(error):
+                torch.backends.mkldnn.set_flags(False)
         # out here nothing refers to the tensors of the work any more
         if plan.batch_size == 1:
             raise GptmillError("out of memory with batch_size=1: lower block_size or the size of the model")

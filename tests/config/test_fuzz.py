@@ -32,7 +32,7 @@ from tests.config.fuzz.wishes import GROUP_OF, SCHEMA, below, choices, kinds, me
 from tests.pace import soon
 
 MANY = int(os.environ.get("GPTMILL_FUZZ", "1"))  # times as many; benchmarks/reliability_inputs sets it
-EXAMPLES = 3 * MANY  # of each spelling of each key
+EXAMPLES = 2 * MANY  # of each spelling of each key
 NOT_SHRUNK = [Phase.explicit, Phase.generate]  # an example is a few lines long; shrinking it would take minutes a key
 Example = TypeVar("Example")
 Counted = Callable[[int, str], None]

@@ -9,7 +9,7 @@ from gptmill.config.coerce import expects
 from gptmill.config.load import load
 from gptmill.config.names import KNOWN
 from gptmill.config.resolve import EXCLUSIVE
-from gptmill.config.rules import LARGEST
+from gptmill.config.rules.limits import LARGEST
 from gptmill.config.schema import Config
 
 

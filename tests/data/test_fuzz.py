@@ -38,7 +38,7 @@ from tests.data.toys import bare, blocks, in_one_folder, llmc_file
 
 MORE = int(os.environ.get("GPTMILL_FUZZ", "1"))  # times as many, in benchmarks/reliability_inputs
 CASES = {
-    kind: n * MORE for kind, n in {"llm.c": 800, "meta.json": 300, "text": 400, "jsonl": 400, "parquet": 600}.items()
+    kind: n * MORE for kind, n in {"llm.c": 640, "meta.json": 240, "text": 320, "jsonl": 320, "parquet": 480}.items()
 }
 MOST_BYTES = 16 * 2**20  # of Python and numpy memory in one case; the longest input has 1 MiB
 MOST_RSS = 256 * 2**20  # that the whole process grows by over all cases of a kind; this counts Arrow's memory too

@@ -14,6 +14,8 @@ import torch
 
 from gptmill.errors import GptmillError
 from gptmill.events import Event, Notice, RunDone, StepDone
+from gptmill.plan.types import Plan
+from gptmill.train.memory import fitting
 from tests.cli.run import SMALL, prepare_tiny
 from tests.train.small import Corpus, events, new_state, small_plan
 
@@ -69,12 +71,27 @@ def test_another_error_is_not_taken_for_it() -> None:
 def test_a_real_allocation_that_fails_is_survived(tmp_path: Path) -> None:
     """The system refuses memory beyond a limit, in a process of its own."""
     prepare_tiny(tmp_path)
-    limit = 3 * 2**29  # bytes of data: half of these micro-batches fit, the whole ones do not
-    words = [*SMALL, "--batch_size=1600", "--block_size=256", "--max_iters=1", "--eval_interval=5", "--eval_iters=1"]
+    limit = 3 * 2**28  # bytes of data: half of these micro-batches fit, the whole ones do not
+    words = [*SMALL, "--batch_size=800", "--block_size=256", "--max_iters=1", "--eval_interval=5", "--eval_iters=1"]
+    words += ["--dtype=float32"]  # without oneDNN, which fails in its own way: the next test
     done = subprocess.run(
         [sys.executable, "-m", "gptmill", "train", *words],
         cwd=tmp_path, capture_output=True, text=True, timeout=200,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "out of memory with batch_size=1600: going on with 800, 2 micro-batches a step" in done.stderr
+    assert "out of memory with batch_size=800: going on with 400, 2 micro-batches a step" in done.stderr
+
+
+def test_onednn_that_failed_once_is_not_asked_again() -> None:
+    def takes(plan: Plan) -> bool:
+        if torch.backends.mkldnn.enabled:
+            raise RuntimeError("could not create a primitive")
+        return True
+
+    before = torch.backends.mkldnn.set_flags()
+    try:
+        plan, done, says = fitting(small_plan(batch_size=8), takes)
+    finally:
+        torch.backends.mkldnn.set_flags(*before)
+    assert (plan.batch_size, done, len(says)) == (4, True, 1)

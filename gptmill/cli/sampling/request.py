@@ -12,7 +12,7 @@ from gptmill.config.aliases import RENAMED
 from gptmill.config.files import read_config
 from gptmill.config.layers import ENTRANCE, Layer, Setting
 from gptmill.config.names import KNOWN
-from gptmill.config.rules import names_model
+from gptmill.config.rules.names import names_model
 from gptmill.config.schema import Count, Dtype, Natural, NonNegative, Positive
 from gptmill.config.wording import blame, config_error, nearest, one_line
 

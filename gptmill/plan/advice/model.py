@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gptmill.config.rules import GPT2_SIZES
+from gptmill.config.rules.names import GPT2_SIZES
 from gptmill.plan.advice.situation import ADVICE, Situation, default, note, warning
 from gptmill.plan.flops import has_closed_form, members
 from gptmill.plan.shape import FIXED_VOCAB_SIZES, expected_vocab_size, how_to_prepare

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gptmill.config import later
 from gptmill.config.names import KNOWN
-from gptmill.config.rules import LARGEST
+from gptmill.config.rules.limits import LARGEST
 from tests.config.fuzz.breaking import Broken, alike, bare, breaks, named, put
 from tests.config.fuzz.wishes import PRESETS, SCHEMA, SYNTAX, TEXTS, choices, kinds, least, most
 

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import strategies as st
 
 from gptmill.config.resolve import EXCLUSIVE
-from gptmill.config.rules import LARGEST
+from gptmill.config.rules.limits import LARGEST
 from gptmill.config.schema import Config
 
 SCHEMA: dict[str, dict[str, Any]] = Config.model_json_schema()["properties"]
