@@ -68,7 +68,7 @@ import json, sys, time
 from pathlib import Path
 began = time.perf_counter()
 from gptmill.data.prepare import prepare
-from gptmill.data.texts import text_files
+from gptmill.data.inputs import text_files
 report = prepare(text_files([Path(sys.argv[2])]), Path(sys.argv[3]) / "d", sys.argv[1])
 print(json.dumps({"seconds": time.perf_counter() - began, "tokens": report.train_tokens + report.val_tokens}))
 """

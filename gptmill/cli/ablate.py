@@ -13,8 +13,8 @@ from cyclopts import Parameter
 from gptmill.cli.ablate_results import conclude
 from gptmill.cli.arms import in_turn, runs_of, same_settings, seeds_of, settle
 from gptmill.cli.foresight import list_runs
+from gptmill.cli.own_parts import import_parts
 from gptmill.cli.paces import measured_paces
-from gptmill.cli.parts import import_parts
 from gptmill.cli.report import writable
 from gptmill.cli.say import say
 from gptmill.cli.study_options import UNASKED, Flag, StudyOptions

@@ -12,7 +12,7 @@ from gptmill.cli.device import find_device, usable_device
 from gptmill.cli.evaluating.measure import measure
 from gptmill.cli.evaluating.texts import of_dataset, of_files, own_dataset
 from gptmill.cli.models import choose
-from gptmill.cli.parts import Import, import_parts
+from gptmill.cli.own_parts import Import, import_parts
 from gptmill.data.facts import dataset_folder
 from gptmill.errors import UserError
 from gptmill.units import count

@@ -87,7 +87,7 @@ def _entrance(words: list[str]) -> tuple[str, list[str]]:
 
 def _check(command: str, words: list[str]) -> Resolved:
     """Find mistakes in the command line before anything is started; the processes find those that are left."""
-    from gptmill.cli.parts import import_parts
+    from gptmill.cli.own_parts import import_parts
     from gptmill.cli.resuming import load_run
     from gptmill.cli.train_lm import entrance, without_use
 

@@ -15,7 +15,7 @@ from gptmill.cli.foresight import list_runs
 from gptmill.cli.matrix_asked import AS_WRITTEN, Asked, Varied, asked_for, filtered
 from gptmill.cli.matrix_folder import CONFIG, HERE, KIND, Folders, existing, fresh, move_aside, unfinished
 from gptmill.cli.matrix_results import as_json, ranking, write_results
-from gptmill.cli.parts import import_parts
+from gptmill.cli.own_parts import import_parts
 from gptmill.cli.say import say
 from gptmill.cli.study_options import UNASKED, StudyOptions
 from gptmill.cli.studying import carry_out, check, hold, places_for, prepare, split

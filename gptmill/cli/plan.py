@@ -11,7 +11,8 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 
 from gptmill.cli.dataset import as_prepared, folder_of, ready_data
-from gptmill.cli.parts import Import, import_parts, settle, trace_held
+from gptmill.cli.own_parts import Import, import_parts
+from gptmill.cli.parts import settle, trace_held
 from gptmill.cli.resuming import load_run
 from gptmill.config.resolve import Resolved
 from gptmill.config.schema import Config

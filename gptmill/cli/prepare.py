@@ -16,11 +16,11 @@ from gptmill.cli.say import say
 from gptmill.data.corpora import CORPORA
 from gptmill.data.examples import Examples
 from gptmill.data.facts import dataset_folder, folder_name
+from gptmill.data.inputs import text_files
 from gptmill.data.prepare import PrepareReport
 from gptmill.data.prepare import prepare as prepare_text
 from gptmill.data.remote.place import Place
 from gptmill.data.sources import Source
-from gptmill.data.texts import text_files
 from gptmill.data.tokenizers import what_it_reads
 from gptmill.errors import UserError
 from gptmill.registry import nearest

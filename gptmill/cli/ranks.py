@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gptmill.cli.main import complain
-from gptmill.cli.parts import import_parts, new_state
+from gptmill.cli.own_parts import import_parts
+from gptmill.cli.parts import new_state
 from gptmill.cli.pretrained import load_into
 from gptmill.cli.say import say
 from gptmill.errors import Diverged, GptmillError
@@ -50,24 +48,6 @@ class Material:
     engine: Single
     heartbeat: Heartbeat
     company: Company | None = None
-
-
-@contextmanager
-def refusals_told(place: Place) -> Iterator[None]:
-    """While the first process settles: when it refuses, the others on other machines hear of it, and leave too.
-
-    Those on this machine end with it, by whatever started them.
-    """
-    try:
-        yield
-    except GptmillError as error:
-        if place.world_size == place.local_world_size:
-            raise
-        complain(*error.problems)  # before anybody is waited for
-        from gptmill.parallel.meeting import refuse
-
-        refuse(place, error.exit_code)
-        sys.exit(error.exit_code)
 
 
 def gather_material(plan: Plan, place: Place) -> Material:

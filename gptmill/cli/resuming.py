@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gptmill.cli.dataset import folder_of
-from gptmill.cli.pretrained import as_layer
-from gptmill.config.layers import DEFAULT, ENTRANCE, Parts
+from gptmill.config.layers import DEFAULT, ENTRANCE, Layer, Parts
 from gptmill.config.load import load
 from gptmill.config.resolve import Resolved
 from gptmill.config.wording import config_error, show
@@ -26,7 +24,7 @@ def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: 
     Raises:
         ConfigError: also a change that would make it another run, or that needs a flag; one line a key.
     """
-    resolved = load(argv, entrance, parts, find_run, as_layer)
+    resolved = load(argv, entrance, parts, find_run, _described)
     if resolved.own is None:
         return resolved
     notices, problems = judge(resolved)
@@ -35,12 +33,21 @@ def load_run(argv: list[str], entrance: dict[str, object] | None = None, parts: 
     return replace(resolved, notices=resolved.notices + notices)
 
 
+def _described(model: str) -> Layer:
+    """The settings of a model that init_from names. Imported here, as most runs name none."""
+    from gptmill.cli.pretrained import as_layer
+
+    return as_layer(model)
+
+
 def check_resumable(resolved: Resolved) -> None:
     """With no run and no config, the default dataset is nobody's wish; where it is there, a new run begins.
 
     Raises:
         UserError: there is no run; names those that are here.
     """
+    from gptmill.cli.dataset import folder_of
+
     config = resolved.config
     asked = config.init_from == "resume" and resolved.own is None and resolved.origins["dataset"] == DEFAULT
     if not asked or is_dataset(folder_of(config)):

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from gptmill.cli.device import autocast, find_device, usable_device
 from gptmill.cli.models import choose
-from gptmill.cli.parts import Import, import_parts
+from gptmill.cli.own_parts import Import, import_parts
 from gptmill.cli.sampling.batches import Speed, generate_batches
 from gptmill.cli.sampling.conversation import converse
 from gptmill.cli.sampling.prompts import Prompt, check_ids, encode, read_text

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gptmill.cli.parts import Import
+from gptmill.cli.own_parts import Import
 from gptmill.errors import UserError
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]

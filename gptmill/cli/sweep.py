@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gptmill.cli.foresight import foresee_plan, list_runs
-from gptmill.cli.parts import import_parts
+from gptmill.cli.own_parts import import_parts
 from gptmill.cli.study_options import UNASKED, StudyOptions
 from gptmill.cli.studying import carry_out, check, hold, places_for, prepare, split
 from gptmill.cli.sweep_results import METRICS, conclude, metric_of, origins_of

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gptmill.cli.parts import Import, import_parts
+from gptmill.cli.own_parts import Import, import_parts
 from gptmill.cli.profiling import Profile
-from gptmill.cli.ranks import follow, refusals_told
+from gptmill.cli.refusals import refusals_told
 from gptmill.cli.resuming import load_run
 from gptmill.cli.say import say
-from gptmill.cli.train import Flag, carry_out
+from gptmill.cli.train import Flag
 from gptmill.config.layers import ENTRANCE
 from gptmill.config.load import glance
 from gptmill.parallel.launch import find_place
@@ -63,6 +63,8 @@ def train_lm(
         A Python module with parts of your own, registered when it is imported.
     """
     if (place := find_place()).rank:
+        from gptmill.cli.ranks import follow
+
         return 0 if explain else follow(place, import_)
     words, remarks = without_use(list(argv))
     say(*remarks)
@@ -72,6 +74,8 @@ def train_lm(
         from gptmill.cli.explain import explain as show
 
         return show(resolved)
+    from gptmill.cli.training import carry_out
+
     return carry_out(resolved, json=json, overwrite=overwrite, force=force, profile=profile, furnish=furnish)
 
 

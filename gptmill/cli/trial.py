@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gptmill.cli.parts import IMPORTED, import_parts, new_state, trace_held
+from gptmill.cli.own_parts import IMPORTED, import_parts
+from gptmill.cli.parts import new_state, trace_held
 from gptmill.errors import GptmillError, is_out_of_memory
 from gptmill.plan.batch import micro_batch
 from gptmill.plan.memory import memory_of

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from gptmill.data.texts import JSON_LINES, Piece, TextFiles, as_pieces
+from gptmill.data.pieces import Piece, as_pieces
+from gptmill.data.texts import JSON_LINES, TextFiles
 from gptmill.errors import DataError
 
 ANSWERS = ("response", "completion")

@@ -1,9 +1,34 @@
-"""Long text in bounded pieces, cut where no tokenizer would have joined across."""
+"""Documents as bounded pieces of text, cut where no tokenizer would have joined across."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 # tiktoken's regex engine gives up on a run of a million spaces; a piece is well below that
 PIECE_CHARS = 2**18
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a document.
+
+    Args:
+        key: the document's; with the seedless hash of it, a document is always in the same split.
+        start: characters of the document before this piece.
+        last: the document ends here.
+        split: 'train' or 'val' where the source decides; empty leaves it to the hash of the key.
+        counted: it is a target; False for a prompt, which is only read.
+        closes: an end of text follows, though the document goes on.
+    """
+
+    text: str
+    key: str
+    start: int
+    last: bool
+    split: str = ""
+    counted: bool = True
+    closes: bool = False
 
 
 def cut(text: str, limit: int = PIECE_CHARS) -> int:
@@ -32,3 +57,18 @@ def pieces_of(text: str, limit: int = PIECE_CHARS) -> list[str]:
         start = end
     pieces.append(text[start:])
     return pieces
+
+
+def as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
+    """Texts that follow on each other, as the pieces of one document."""
+    rest, start = "", 0
+    for text in texts:
+        rest += text
+        begin = 0
+        while len(rest) - begin > PIECE_CHARS + 1:
+            end = begin + cut(rest[begin : begin + PIECE_CHARS + 1])
+            yield Piece(rest[begin:end], key, start + begin, last=False)
+            begin = end
+        rest, start = rest[begin:], start + begin
+    if rest or start:
+        yield Piece(rest, key, start, last=True)

@@ -13,8 +13,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Protocol
 
+from gptmill.data.pieces import Piece, as_pieces
 from gptmill.data.survey import share
-from gptmill.data.texts import Piece, TextFiles, as_pieces
+from gptmill.data.texts import TextFiles
 
 
 class Source(Protocol):

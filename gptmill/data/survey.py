@@ -7,7 +7,7 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gptmill.data.texts import Piece
+from gptmill.data.pieces import Piece
 
 if TYPE_CHECKING:
     from gptmill.data.sources import Source

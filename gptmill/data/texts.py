@@ -7,15 +7,14 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gptmill.data import parquet
 from gptmill.data.holes import refuse_holes
 from gptmill.data.packed import unpacked
-from gptmill.data.pieces import PIECE_CHARS, cut
-from gptmill.errors import DataError, UserError
+from gptmill.data.pieces import Piece, as_pieces
+from gptmill.errors import DataError
 from gptmill.plain import open_plain
 
 READ_BYTES = 2**20
@@ -23,28 +22,6 @@ LONGEST_LINE = 64 * 2**20  # [bytes] of one JSON line or Parquet row, which are 
 PARQUET = ".parquet"
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 PACKED = (PARQUET, ".jsonl.gz", ".jsonl.zst")  # their zeros may be good, and a copy may have made a hole of them
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Part of a document.
-
-    Args:
-        key: the document's; with the seedless hash of it, a document is always in the same split.
-        start: characters of the document before this piece.
-        last: the document ends here.
-        split: 'train' or 'val' where the source decides; empty leaves it to the hash of the key.
-        counted: it is a target; False for a prompt, which is only read.
-        closes: an end of text follows, though the document goes on.
-    """
-
-    text: str
-    key: str
-    start: int
-    last: bool
-    split: str = ""
-    counted: bool = True
-    closes: bool = False
 
 
 class TextFiles:
@@ -210,71 +187,6 @@ class TextFiles:
         return text
 
 
-def text_files(
-    paths: list[Path], errors: str = "strict", text_key: str = "text", kind: type[TextFiles] | None = None
-) -> TextFiles:
-    """The documents of files and folders, in the order given; folders are walked in sorted order.
-
-    In a folder, hidden files and files with a NUL in their first 8 KiB (git's mark of a binary) are left out and counted.
-
-    Args:
-        kind: how they are read; plain texts unless said otherwise.
-
-    Raises:
-        UserError: a path does not exist, or nothing is left to read.
-    """
-    problems = [f"--input {path}: no such file or folder" for path in paths if not (path.is_file() or path.is_dir())]
-    if not paths or problems:
-        raise UserError(*(problems or ["--input: name at least one file or folder"]))
-    found: list[Path] = []
-    skipped = 0
-    for path in paths:
-        if path.is_file():
-            found.append(path)
-            continue
-        for inside in sorted(path.rglob("*"), key=lambda p: p.relative_to(path).as_posix()):
-            if inside.is_file():
-                hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.relative_to(path).parts)
-                skipped += hidden or _is_binary(inside)
-                found += [] if hidden or _is_binary(inside) else [inside]
-    if not found:
-        raise UserError(f"--input {paths[0]}: holds no text files")
-    names = ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-    files = [(path, str(index)) for index, path in enumerate(found)]
-    size = sum(path.stat().st_size for path in found if not _has_rows(path))
-    return (kind or TextFiles)(files, names, errors, skipped, text_key, size)
-
-
-class Numbered(Iterable[tuple[Path, str]]):
-    """Paths, which may be fetched only when they are reached, and their numbers as keys."""
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._paths = paths
-
-    def __iter__(self) -> Iterator[tuple[Path, str]]:
-        return ((path, str(number)) for number, path in enumerate(self._paths))
-
-
-def numbered(paths: Iterable[Path], description: str = "") -> TextFiles:
-    """The documents of a corpus's files, in that order."""
-    return TextFiles(Numbered(paths), description)
-
-
-def as_pieces(texts: Iterator[str], key: str) -> Iterator[Piece]:
-    """Texts that follow on each other, as the pieces of one document."""
-    rest, start = "", 0
-    for text in texts:
-        rest += text
-        begin = 0
-        while len(rest) - begin > PIECE_CHARS + 1:
-            end = begin + cut(rest[begin : begin + PIECE_CHARS + 1])
-            yield Piece(rest[begin:end], key, start + begin, last=False)
-            begin = end
-        rest, start = rest[begin:], start + begin
-    if rest or start:
-        yield Piece(rest, key, start, last=True)
-
-
 def _lines(texts: Iterator[str]) -> Iterator[str]:
     rest = ""
     for text in texts:
@@ -289,20 +201,6 @@ def _line(file: BinaryIO, path: Path) -> bytes:
         return file.readline(LONGEST_LINE + 1)
     except EOFError as error:
         raise DataError(f"{path}: {error}; copy or download it again") from None
-
-
-def _has_rows(path: Path) -> bool:
-    return path.name.endswith((PARQUET, *JSON_LINES))
-
-
-def _is_binary(path: Path) -> bool:
-    if _has_rows(path):
-        return False
-    try:
-        with open_plain(path) as file:
-            return b"\0" in file.read(8192)
-    except OSError:
-        return False  # reading it for real will say what is wrong
 
 
 def _not_utf8(where: str, byte: int) -> str:

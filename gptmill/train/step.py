@@ -15,9 +15,9 @@ from gptmill.plan.batch import micro_batch
 from gptmill.plan.types import Plan
 from gptmill.train.device import autocast, dropout_keys, to_device
 from gptmill.train.state import TrainState
-from gptmill.train.targets import parts_of, targets_of_step
 from gptmill.train.update import after_update, before_clip, before_update
 from gptmill.train.watch import Watch
+from gptmill.train.weighting import parts_of, targets_of_step
 
 Take = Callable[[int, int], np.ndarray]  # (first sequence, count) -> token ids [count, T + 1]
 

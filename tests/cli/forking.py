@@ -15,7 +15,14 @@ import sys
 from importlib import import_module
 from typing import Any
 
-IMPORTS = ("torch._dynamo", "gptmill.cli.recording", "gptmill.cli.ranks", "gptmill.cli.report", "gptmill.train.loop")
+IMPORTS = (
+    "torch._dynamo",
+    "gptmill.cli.recording",
+    "gptmill.cli.ranks",
+    "gptmill.cli.report",
+    "gptmill.cli.training",
+    "gptmill.train.loop",
+)
 
 
 def next_request() -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from gptmill.cli.main import main
 from gptmill.cli.prepare import prepare
 from gptmill.data.corpora import CORPORA
 from gptmill.data.corpora.base import Corpus
-from gptmill.data.texts import text_files
+from gptmill.data.inputs import text_files
 from gptmill.errors import UserError
 
 CONTRACT = {"train_tokens": int, "val_tokens": int, "vocab_size": int, "dtype": str, "sha256": str, "seconds": float}

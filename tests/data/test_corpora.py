@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from gptmill.data.corpora import CORPORA
+from gptmill.data.inputs import text_files
 from gptmill.data.prepare import prepare
 from gptmill.data.remote import fetch as fetch_file
 from gptmill.data.remote import hub
 from gptmill.data.remote.place import Place
-from gptmill.data.texts import text_files
 from gptmill.errors import DataError, UserError
 from tests.data.server import Site, serving
 

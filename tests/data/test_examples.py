@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from gptmill.data.batches import Batches
 from gptmill.data.examples import Examples, parts_of
 from gptmill.data.facts import dataset_tokenizer, read_facts
+from gptmill.data.inputs import text_files
 from gptmill.data.prepare import PrepareReport, prepare
 from gptmill.data.shards import open_tokens
-from gptmill.data.texts import text_files
 from gptmill.errors import DataError
 from tests.data.toys import prepared
 

@@ -29,10 +29,10 @@ from hypothesis import strategies as st
 
 from gptmill.data.batches import fixed_batches
 from gptmill.data.facts import facts_notice, read_facts
+from gptmill.data.inputs import text_files
 from gptmill.data.meta import read_meta
 from gptmill.data.prepare import prepare
 from gptmill.data.shards import open_tokens
-from gptmill.data.texts import text_files
 from gptmill.errors import GptmillError
 from tests.data.toys import bare, blocks, in_one_folder, llmc_file
 

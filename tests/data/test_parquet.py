@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gptmill.data import texts
+from gptmill.data.inputs import text_files
 from gptmill.data.prepare import prepare
-from gptmill.data.texts import TextFiles, text_files
+from gptmill.data.texts import TextFiles
 from gptmill.errors import DataError, UserError
 
 DOCUMENTS = [f"document {n}, être ou ne pas être\n" * (n % 7 + 1) for n in range(50)]

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from gptmill.data.facts import dataset_tokenizer, read_facts
+from gptmill.data.inputs import text_files
 from gptmill.data.prepare import prepare
 from gptmill.data.shards import open_tokens
 from gptmill.data.staging import staging
 from gptmill.data.survey import Splitter, share, survey
-from gptmill.data.texts import text_files
 from gptmill.errors import DataError, TryAgain, UserError
 from tests.data.toys import prepared
 
@@ -90,7 +90,7 @@ def test_a_second_process_makes_the_same_bytes(tmp_path):
     (tmp_path / "a.txt").write_text(LINES)
     code = (
         "import sys; from pathlib import Path; from gptmill.data.prepare import prepare;"
-        "from gptmill.data.texts import text_files; prepare(text_files([Path(sys.argv[1])]), Path(sys.argv[2]), 'bpe-500')"
+        "from gptmill.data.inputs import text_files; prepare(text_files([Path(sys.argv[1])]), Path(sys.argv[2]), 'bpe-500')"
     )
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed}
@@ -235,7 +235,7 @@ def test_a_killed_prepare_leaves_nothing_that_loads(tmp_path):
     (tmp_path / "a.txt").write_text(LINES * 300)
     code = (
         "import sys; from pathlib import Path; from gptmill.data.prepare import prepare;"
-        "from gptmill.data.texts import text_files; prepare(text_files([Path(sys.argv[1])]), Path(sys.argv[2]), 'byte')"
+        "from gptmill.data.inputs import text_files; prepare(text_files([Path(sys.argv[1])]), Path(sys.argv[2]), 'byte')"
     )
     command = [sys.executable, "-c", code, tmp_path / "a.txt"]
     began = time.perf_counter()

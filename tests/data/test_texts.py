@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gptmill.data import texts
+from gptmill.data import pieces, texts
+from gptmill.data.inputs import text_files
 from gptmill.data.pieces import cut
-from gptmill.data.texts import TextFiles, text_files
+from gptmill.data.texts import TextFiles
 from gptmill.errors import DataError, UserError
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -66,8 +67,8 @@ def test_strict_names_the_first_bad_byte_and_its_line(tmp_path, raw, chunk):
 def test_cuts_do_not_depend_on_the_read_size(tmp_path, text, chunk):
     (tmp_path / "a.txt").write_text(text, newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texts, "PIECE_CHARS", 10)
-        patch.setattr(texts, "cut", lambda piece: cut(piece, 10))
+        patch.setattr(pieces, "PIECE_CHARS", 10)
+        patch.setattr(pieces, "cut", lambda piece: cut(piece, 10))
         whole = [piece.text for piece in text_files([tmp_path / "a.txt"]).pieces()]
         patch.setattr(texts, "READ_BYTES", chunk)
         assert [piece.text for piece in text_files([tmp_path / "a.txt"]).pieces()] == whole

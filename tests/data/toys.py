@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from hypothesis import HealthCheck, settings
 
+from gptmill.data.inputs import text_files
 from gptmill.data.meta import Meta
 from gptmill.data.prepare import PrepareReport, prepare
 from gptmill.data.shards import SplitWriter
-from gptmill.data.texts import text_files
 from gptmill.data.tokens import Tokens
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptmill.cli.runs import imported
+from gptmill.data.inputs import text_files
 from gptmill.data.layout import is_dataset, split_files
-from gptmill.data.texts import text_files
 from gptmill.data.tokenizers import Tokenizer, canonical
 from gptmill.errors import UserError
 from gptmill.plain import read_plain

@@ -7,8 +7,9 @@ Source: Penedo et al. 2024, arXiv:2406.17557; https://huggingface.co/datasets/Hu
 from __future__ import annotations
 
 from gptmill.data.corpora.base import CORPORA, Corpus
+from gptmill.data.inputs import numbered
 from gptmill.data.remote.place import Place
-from gptmill.data.texts import TextFiles, numbered
+from gptmill.data.texts import TextFiles
 
 REPO, REVISION, FOLDER, N_FILES = "HuggingFaceFW/fineweb-edu", "main", "sample/10BT", 14
 

@@ -8,8 +8,9 @@ Source: https://skylion007.github.io/OpenWebTextCorpus.
 from __future__ import annotations
 
 from gptmill.data.corpora.base import CORPORA, Corpus
+from gptmill.data.inputs import numbered
 from gptmill.data.remote.place import Place
-from gptmill.data.texts import TextFiles, numbered
+from gptmill.data.texts import TextFiles
 
 REPO, REVISION, FOLDER, N_FILES = "Skylion007/openwebtext", "refs/convert/parquet", "plain_text/train", 80
 

@@ -9,9 +9,9 @@ Source: Soboleva et al. 2023; https://huggingface.co/datasets/DKYoon/SlimPajama-
 from __future__ import annotations
 
 from gptmill.data.corpora.base import CORPORA, Corpus
+from gptmill.data.inputs import numbered
 from gptmill.data.remote.place import Place
 from gptmill.data.sources import OwnSplits
-from gptmill.data.texts import numbered
 
 REPOS = {  # size: (repository, revision)
     "6b": ("DKYoon/SlimPajama-6B", "b5f90f419b7489cdba26fdbc8c022fcb5562f968"),

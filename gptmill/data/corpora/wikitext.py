@@ -8,9 +8,9 @@ Source: Merity et al. 2016, arXiv:1609.07843; files of https://huggingface.co/da
 from __future__ import annotations
 
 from gptmill.data.corpora.base import CORPORA, Corpus
+from gptmill.data.inputs import numbered
 from gptmill.data.remote.place import Place
 from gptmill.data.sources import OwnSplits
-from gptmill.data.texts import numbered
 
 REPO, REVISION = "Salesforce/wikitext", "b08601e04326c79dfdd32d625aee71d232d685c3"
 TRAIN, VAL = r"train-\d+-of-\d+\.parquet", r"validation-\d+-of-\d+\.parquet"

@@ -5,6 +5,8 @@ Legend: scores have the shape of their weight.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor
 
 from gptmill.registry import Registry
@@ -13,7 +15,7 @@ METHODS: Registry[type[Method]] = Registry("pruning_method")
 EPS = 1e-8  # of the score by Adam's moments
 
 
-class Method:
+class Method(ABC):
     """A way to score weights, from what it keeps of each of them.
 
     Args:
@@ -25,14 +27,15 @@ class Method:
     masks_all = False
 
     def begin(self, weight: Tensor) -> Tensor:
-        """What is kept of a weight before the first update."""
-        raise NotImplementedError
+        """What is kept of a weight before the first update: nothing has been learned of it."""
+        return weight.new_zeros(weight.shape)
 
-    def learn(self, kept: Tensor, weight: Tensor, gradient: Tensor) -> None:
+    def learn(self, kept: Tensor, weight: Tensor, gradient: Tensor) -> None:  # noqa: B027 - most learn nothing
         """Called before every update that is taken; changes ``kept`` in place."""
 
+    @abstractmethod
     def score(self, weight: Tensor, kept: Tensor | None, moments: dict[str, Tensor]) -> Tensor:
-        raise NotImplementedError
+        """A number for every weight, from what is kept of it and the optimizer's moments of it, by name."""
 
 
 @METHODS.register("magnitude")
@@ -66,9 +69,6 @@ class GradientMovement(Method):
     """
 
     keeps = "score"
-
-    def begin(self, weight: Tensor) -> Tensor:
-        return weight.new_zeros(weight.shape)
 
     def learn(self, kept: Tensor, weight: Tensor, gradient: Tensor) -> None:
         kept.addcmul_(gradient, weight, value=-1)
