@@ -16,8 +16,9 @@ from gptmill.cli.sampling.batches import Speed, generate_batches
 from gptmill.cli.sampling.conversation import converse
 from gptmill.cli.sampling.prompts import Prompt, check_ids, encode, read_text
 from gptmill.cli.sampling.request import Asked, settle
-from gptmill.cli.sampling.writer import Writer, show
+from gptmill.cli.sampling.writer import Writer, show, text_of
 from gptmill.cli.say import say
+from gptmill.data.tokenizers import Tokenizer
 from gptmill.errors import UserError
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -35,6 +36,7 @@ def sample(
     top_k: Text = "",
     top_p: Text = "",
     repetition_penalty: Text = "",
+    stop: Annotated[bool | None, Parameter(show_default=False)] = None,
     seed: Text = "",
     device: Text = "",
     dtype: Text = "",
@@ -67,6 +69,8 @@ def sample(
         Draw only from the likeliest tokens that together reach this probability; None = from all.
     repetition_penalty
         Above 1, tokens that stand in the context already are less likely to come again (1).
+    stop
+        Let a sample end where the model writes the end of text (yes); --no-stop goes on past it.
     seed
         The same seed gives the same text (1337).
     device
@@ -82,7 +86,7 @@ def sample(
     json
         Print one JSON object on stdout instead of the text.
     nanogpt
-        nanoGPT's defaults: 10 samples of 500 tokens after a line break.
+        nanoGPT's defaults: 10 samples of 500 tokens after a line break, past any end of text.
     import_
         A Python module with parts of your own that the run was trained with.
     """
@@ -91,7 +95,7 @@ def sample(
         "top_p": top_p, "repetition_penalty": repetition_penalty, "seed": seed, "device": device, "dtype": dtype, "init_from": init_from, "run": run,
     }  # fmt: skip
     flags = {name: text for name, text in written.items() if text != ""}
-    flags |= {name: value for name, value in (("prompt", prompt), ("compile", compile)) if value is not None}
+    flags |= {name: value for name, value in (("prompt", prompt), ("compile", compile), ("stop", stop)) if value is not None}
     if interactive and (json or prompt is not None):
         raise UserError(f"--interactive: asks for prompts and shows text; leave {'--json' if json else '--prompt'} out")
     asked = settle(flags, configs, nanogpt=nanogpt)
@@ -108,7 +112,7 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None, *, in
     prompts = [encode(given, text, tokenizer) for given, text in zip(request.start, texts)]
     opened = chosen.open()
     check_ids(prompts, opened.shape.vocab_size)
-    say(*remarks(asked, prompts, opened.shape.block_size))
+    say(*remarks(asked, prompts, opened.shape.block_size, tokenizer))
     import_parts(modules)
     device = usable_device(device, demanded=demanded and request.device != "auto")
     model = opened.load(device)
@@ -122,10 +126,10 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None, *, in
         with autocast(device, request.dtype):
             for number, prompt in enumerate(prompts, 1):
                 speed = Speed()
-                for batch in generate_batches(model, prompt.ids, request, tokenizer.vocab_size, speed):
+                for batch in generate_batches(model, prompt.ids, request, tokenizer, speed):
                     for ids in show(batch, prompt, tokenizer, writer):
                         if writer is None:
-                            samples.append({"prompt": prompt.text, "text": tokenizer.decode(ids), "ids": ids})
+                            samples.append({"prompt": prompt.text, "text": tokenizer.decode(text_of(ids, batch)), "ids": ids})
                 total += speed
                 if len(prompts) > 1:
                     say(f"prompt {number} of {len(prompts)}: {speed}")
@@ -133,17 +137,19 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None, *, in
         if writer is not None:
             writer.end()  # interrupted: the terminal goes on in a line of its own
     if writer is None:
-        settings = request.model_dump(include={"seed", "temperature", "top_k", "top_p", "repetition_penalty"})
+        settings = request.model_dump(include={"seed", "temperature", "top_k", "top_p", "repetition_penalty", "stop"})
         result = {"run": chosen.name, "step": opened.step, **settings, "samples": samples}
         print(json_format.dumps({**result, "tokens_per_second": total.tokens_per_second}, allow_nan=False))
     say(str(total))
 
 
-def remarks(asked: Asked, prompts: list[Prompt], block_size: int) -> Iterator[str]:
+def remarks(asked: Asked, prompts: list[Prompt], block_size: int, tokenizer: Tokenizer) -> Iterator[str]:
     """What a person may not expect, one line each."""
     for number, prompt in enumerate(prompts, 1):
         if len(prompt.ids) > block_size:
             name = f"prompt {number}" if len(prompts) > 1 else "the prompt"
             yield f"{name} has {len(prompt.ids):,} tokens; the model reads the last {block_size:,} (block_size)"
+    if asked.request.stop and "stop" in asked.flags and tokenizer.end_of_text is None:
+        yield f"--stop: no effect: {tokenizer.name} tokens have no end of text"
     if asked.request.compile is True:
         yield "compile=True: no effect: a step of one token is not compiled"

@@ -83,12 +83,13 @@ def generate(
     top_p: float | None = None,
     repetition_penalty: float = 1.0,
     vocab_size: int | None = None,
+    end: int | None = None,
     cached: bool = True,
 ) -> Iterator[list[int | None]]:
     """Yield the next token id of every sequence, step by step; None where a sequence has none at this step.
 
     All sequences stand at the same position: those with longer prompts are still reading when shorter ones write, and
-    every one gets ``max_new_tokens`` tokens. Beyond block_size the model sees the last block_size tokens, numbered anew at
+    every one gets ``max_new_tokens`` tokens, or those up to its ``end``. Beyond block_size the model sees the last block_size tokens, numbered anew at
     each step as nanoGPT does, so from there on nothing can be reused and the cache is given up.
 
     Args:
@@ -96,6 +97,7 @@ def generate(
         first: number of the first prompt, when a larger batch is generated in parts.
         repetition_penalty: above 1, what stands in the context already is less likely to come again.
         vocab_size: ids the tokenizer knows; the padding of the vocabulary above it is never drawn.
+        end: the id that is a sequence's last; once all have written it, nothing is computed any more.
         cached: False reads everything again at every step: slower, the same tokens.
 
     Raises:
@@ -106,6 +108,7 @@ def generate(
     longest, shortest = max(map(len, prompts)), min(map(len, prompts))
     ids_BT = torch.tensor([prompt[:shortest] for prompt in prompts], dtype=torch.long, device=device)
     cache = KVCache(model.shape) if cached else None
+    ended_B = [False] * len(prompts)
     for place in range(shortest, longest + max_new_tokens):
         if cache is None or place > context:
             cache = None
@@ -121,8 +124,11 @@ def generate(
         drawn_B = draw(p_BV, seed, place, first)
         written_B: list[int | None] = []
         for b, prompt in enumerate(prompts):
-            writes = len(prompt) <= place < len(prompt) + max_new_tokens
+            writes = len(prompt) <= place < len(prompt) + max_new_tokens and not ended_B[b]
             written_B.append(drawn_B[b] if writes else None)
+            ended_B[b] |= writes and drawn_B[b] == end
             drawn_B[b] = prompt[place] if place < len(prompt) else drawn_B[b]
         ids_BT = torch.cat((ids_BT, torch.tensor(drawn_B, device=device).unsqueeze(1)), dim=1)
         yield written_B
+        if all(ended_B):
+            return

@@ -60,23 +60,46 @@ def test_the_cache_reads_each_token_once() -> None:
     assert lengths == [3] + [1] * 9
 
 
-def test_greedy_tokens_equal_hugging_faces() -> None:
+def both() -> tuple[transformers.GPT2LMHeadModel, GPT]:
+    """The same weights in Hugging Face's code and in ours."""
     config = transformers.GPT2Config(vocab_size=130, n_positions=48, n_embd=64, n_layer=3, n_head=4, bos_token_id=0)
     torch.manual_seed(0)
     theirs = transformers.GPT2LMHeadModel(config).double().eval()
     for p in theirs.parameters():
         torch.nn.init.normal_(p, std=0.3)
+    torch.nn.init.zeros_(theirs.transformer.ln_f.bias)  # else it decides, and every token is the same
+    torch.nn.init.normal_(theirs.transformer.wpe.weight, std=2)
     shape = ModelShape(
         n_layer=3, n_head=4, n_embd=64, block_size=48, vocab_size=130, ffn_dim=256, bias=True, activation="gelu_tanh"
     )
     ours = build(shape, seed=1).double()
     ours.load_state_dict(dict(gpt2_weights(theirs.state_dict())), strict=True)
+    return theirs, ours
+
+
+def test_greedy_tokens_equal_hugging_faces() -> None:
+    theirs, ours = both()
     prompt = [5, 100, 77]
     expected = theirs.generate(
         torch.tensor([prompt]), max_new_tokens=40, do_sample=False, pad_token_id=0, eos_token_id=None
     )
     written = [tokens[0] for tokens in generate(ours, [prompt], 40, seed=0, temperature=0.0)]
     assert prompt + written == expected[0].tolist()
+
+
+def test_every_sequence_ends_where_hugging_faces_does_and_the_last_end_ends_the_work() -> None:
+    theirs, ours = both()
+    prompts, end = [[5, 100, 77], [8], [9, 2, 6, 5], [30, 31]], 60
+    steps = list(generate(ours, prompts, 30, seed=0, temperature=0.0, end=end))
+    found = [[token for token in column if token is not None] for column in zip(*steps)]
+    for prompt, tokens in zip(prompts, found):
+        expected = theirs.generate(
+            torch.tensor([prompt]), max_new_tokens=30, do_sample=False, pad_token_id=0, eos_token_id=end
+        )
+        assert prompt + tokens == expected[0].tolist()
+    assert len({len(tokens) for tokens in found}) > 2 and all(tokens[-1] == end for tokens in found)
+    last = max(len(prompt) + len(tokens) for prompt, tokens in zip(prompts, found))
+    assert len(steps) == last - min(map(len, prompts))
 
 
 @pytest.mark.parametrize("top_k", [None, 1, 3, 50])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gptmill.cli.sampling.request import Request
+from gptmill.data.tokenizers import Tokenizer
 from gptmill.shapes import ModelShape
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ BUDGET = 2**30  # bytes that the sequences of one batch may take together, besid
 
 @dataclass(frozen=True)
 class Batch:
-    """Args: steps: one new token per sequence at a time; each step is computed when it is asked for."""
+    """
+    Args:
+        steps: one new token per sequence at a time, None once it has ended; each step is computed when it is asked for.
+        end: the id that is a sample's last, and no text; None = each has all its tokens.
+    """
 
     n_samples: int
-    steps: Iterator[list[int]]
+    steps: Iterator[list[int | None]]
+    end: int | None
 
 
 @dataclass
@@ -64,17 +70,19 @@ def sequence_bytes(shape: ModelShape, n_tokens: int) -> int:
     return numbers * (cache + window + distribution) + 16 * n_tokens
 
 
-def generate_batches(model: GPT, ids: list[int], request: Request, vocab_size: int, speed: Speed) -> Iterator[Batch]:
+def generate_batches(
+    model: GPT, ids: list[int], request: Request, tokenizer: Tokenizer, speed: Speed
+) -> Iterator[Batch]:
     """The samples of one prompt. Sample k is drawn by its number, whichever batch it falls into.
 
     Args:
         ids: what every sample starts from; the last block_size of them are read.
-        vocab_size: ids the tokenizer knows.
         speed: grows with each step.
     """
     from gptmill.model.generate import generate
 
     ids = ids[-model.shape.block_size :]
+    end = tokenizer.end_of_text if request.stop else None
     largest = max(1, BUDGET // sequence_bytes(model.shape, len(ids) + request.max_new_tokens))
     for first in range(0, request.num_samples, largest):
         B = min(largest, request.num_samples - first)
@@ -88,18 +96,18 @@ def generate_batches(model: GPT, ids: list[int], request: Request, vocab_size: i
             top_k=request.top_k,
             top_p=request.top_p,
             repetition_penalty=request.repetition_penalty,
-            vocab_size=vocab_size,
+            vocab_size=tokenizer.vocab_size,
+            end=end,
         )
-        yield Batch(B, _timed(steps, speed))
+        yield Batch(B, _timed(steps, speed), end)
 
 
-def _timed(steps: Iterator[list[int | None]], speed: Speed) -> Iterator[list[int]]:
+def _timed(steps: Iterator[list[int | None]], speed: Speed) -> Iterator[list[int | None]]:
     while True:
         began = time.perf_counter()
-        step = next(steps, None)
+        tokens_B = next(steps, None)
         speed.seconds += time.perf_counter() - began
-        if step is None:
+        if tokens_B is None:
             return
-        tokens_B = [token for token in step if token is not None]
-        speed.tokens += len(tokens_B)
+        speed.tokens += sum(token is not None for token in tokens_B)
         yield tokens_B

@@ -31,7 +31,7 @@ def converse(model: GPT, request: Request, tokenizer: Tokenizer, writer: Writer,
         speed = Speed()
         try:
             with autocast(device, request.dtype):
-                for batch in generate_batches(model, prompt.ids, request, tokenizer.vocab_size, speed):
+                for batch in generate_batches(model, prompt.ids, request, tokenizer, speed):
                     show(batch, prompt, tokenizer, writer)
         except KeyboardInterrupt:  # enough of this one
             say("")

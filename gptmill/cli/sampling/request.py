@@ -24,6 +24,7 @@ class Request(BaseModel):
         out_dir: the run folder; None = the newest one here.
         start: prompts, each a text or FILE:PATH; an empty one is the start of a document.
         top_k: None = off, as top_p.
+        stop: a sample ends with the tokenizer's end of text, where it has one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,13 +38,19 @@ class Request(BaseModel):
     top_k: Count | None = Field(200, description="a whole number, at least 1, or None")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="a number above 0, at most 1, or None")
     repetition_penalty: Positive = Field(1.0, description="a number above 0; 1 = off")
+    stop: bool = Field(True, description="True or False")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(1337, description="a whole number from 0 to 2^63 - 1")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     dtype: Dtype = Field("auto", description="one of auto, float32, bfloat16, float16")
     compile: bool | Literal["auto"] = Field("auto", description="True or False")
 
 
-NANOGPT: Mapping[str, object] = {"num_samples": 10, "max_new_tokens": 500, "start": "\n"}  # where its defaults differ
+NANOGPT: Mapping[str, object] = {  # where its defaults differ
+    "num_samples": 10,
+    "max_new_tokens": 500,
+    "start": "\n",
+    "stop": False,
+}
 ALSO = {"prompt": "start", "run": "out_dir"}
 KEYS = frozenset(Request.model_fields)
 
@@ -102,7 +109,7 @@ def _read(name: str, problems: list[str]) -> Layer:
 def _validated(chosen: Layer, problems: list[str]) -> Request:
     """A Request of the values that can be used; each of the others becomes a problem."""
     values = {key: _plain(key, setting.value) for key, setting in chosen.items()}
-    wrong = [key for key, value in values.items() if isinstance(value, bool) and key != "compile"]
+    wrong = [key for key, value in values.items() if isinstance(value, bool) and key not in ("compile", "stop")]
     good = {key: value for key, value in values.items() if key not in wrong}
     try:
         return Request.model_validate(good)

@@ -68,7 +68,7 @@ def show(batch: Batch, prompt: Prompt, tokenizer: Tokenizer, writer: Writer | No
     """Generate one batch: its first sample appears token by token, the others when it is done.
 
     Returns:
-        the new ids of each sample.
+        the new ids of each sample; the end of text among them is not shown.
     """
     samples: list[list[int]] = [[] for _ in range(batch.n_samples)]
     decoder = StreamDecoder(tokenizer)
@@ -76,14 +76,21 @@ def show(batch: Batch, prompt: Prompt, tokenizer: Tokenizer, writer: Writer | No
         writer.begin(prompt.text)
     for tokens_B in batch.steps:
         for ids, token in zip(samples, tokens_B):
-            ids.append(token)
-        if writer is not None:
-            writer.write(decoder.feed(tokens_B[0]))
+            if token is not None:
+                ids.append(token)
+        first = tokens_B[0]
+        if writer is not None and first is not None and first != batch.end:
+            writer.write(decoder.feed(first))
     if writer is not None:
         writer.write(decoder.close())
         writer.end()
         for ids in samples[1:]:
             writer.begin(prompt.text)
-            writer.write(tokenizer.decode(ids))
+            writer.write(tokenizer.decode(text_of(ids, batch)))
             writer.end()
     return samples
+
+
+def text_of(ids: list[int], batch: Batch) -> list[int]:
+    """A sample's ids that are text: all but its end."""
+    return ids[:-1] if ids and ids[-1] == batch.end else ids
