@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,12 +39,12 @@ class Found:
     """A model of another program.
 
     Args:
-        weights: under our names, read one by one.
+        weights: opens them, under our names, to be read one by one.
         tokenizer: what was found beside it.
     """
 
     shape: ModelShape
-    weights: Named
+    weights: Callable[[], Named]
     tokenizer: Tokenizer | None = None
     step: int = 0
     best_val_loss: float | None = None
@@ -78,6 +79,11 @@ def import_(
     found = _find(path)
     if not is_possible(found.shape):
         raise UserError(f"{one_line(path)}: no model could have these sizes: {found.shape}")
+    if known is not None and known.vocab_size > found.shape.vocab_size:
+        raise UserError(
+            f"--tokenizer {tokenizer}: knows {known.vocab_size:,} ids, {one_line(path)} only {found.shape.vocab_size:,}: its ids "
+            f"stand for other text; name the tokenizer it was trained with, or leave --tokenizer out"
+        )
     known = known or found.tokenizer
     if known is None:
         say(
@@ -99,7 +105,7 @@ def _find(path: str) -> Found:
     source = pretrained.fetch(path)
     if source.ours:
         raise UserError(f"{one_line(path)}: gptmill's own already; name it as --run or --init_from")
-    return Found(source.shape, iter(pretrained.weights_of(source, set())), pretrained.tokenizer_of(source))
+    return Found(source.shape, lambda: iter(pretrained.weights_of(source, set())), pretrained.tokenizer_of(source))
 
 
 def _nanogpt(file: Path) -> Found:
@@ -109,7 +115,7 @@ def _nanogpt(file: Path) -> Found:
     shape = nanogpt.shape_of(found, file)
     step = found.get("iter_num")
     step = step if type(step) is int and 0 <= step < 10**12 else 0
-    return Found(shape, nanogpt.weights_of(found), None, step, nanogpt.best_loss(found))
+    return Found(shape, lambda: nanogpt.weights_of(found), None, step, nanogpt.best_loss(found))
 
 
 def _pickled(folder: Path) -> Found:
@@ -121,7 +127,7 @@ def _pickled(folder: Path) -> Found:
     found = read_pickle(folder / PICKLED)
     tokenizer = pretrained.tokenizer_of(pretrained.Source(str(folder), shape, folder))
     gpt2 = shape.position_encoding == "learned_absolute"
-    return Found(shape, gpt2_weights(found) if gpt2 else llama_weights(found, shape.head_dim), tokenizer)
+    return Found(shape, lambda: gpt2_weights(found) if gpt2 else llama_weights(found, shape.head_dim), tokenizer)
 
 
 def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, overwrite: bool) -> dict[str, Any]:
@@ -142,7 +148,7 @@ def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, o
         from gptmill.train.retention import mark_best
 
         state = new_state(plan)
-        fill(state.model, found.weights, path)
+        fill(state.model, found.weights(), path)
         state.iter, state.best_val_loss = found.step, found.best_val_loss
         save_tokenizer = tokenizer.save if tokenizer else None
         describe(out, resolved.config.model_dump(), resolved.origins, plan, save_tokenizer=save_tokenizer)

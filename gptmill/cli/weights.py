@@ -12,6 +12,7 @@ from gptmill.config.rules.limits import LARGEST
 from gptmill.errors import CheckpointError
 from gptmill.shapes import ModelShape
 from gptmill.train import manifest, retention
+from gptmill.train.proven import Held, read_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weights:
-    """Args: data: a safetensors file, proven to be what was saved; None where the checkpoint is one of shards."""
+    """
+    Args:
+        data: proven to be what was saved; whoever makes tensors of them takes them out, so that they are there once. None
+            where the checkpoint is one of shards.
+    """
 
     path: Path
     step: int
     shape: ModelShape
-    data: bytes | None
+    data: dict[str, Held] | None
 
 
 def read_weights(run_dir: Path) -> Weights:
@@ -54,9 +59,9 @@ def best_first(run_dir: Path) -> list[Path]:
     return sorted(manifest.steps(run_dir), key=lambda folder: (retention.is_best(run_dir, folder), folder))[::-1]
 
 
-def _proven(path: Path, found: manifest.Manifest) -> bytes | None:
+def _proven(path: Path, found: manifest.Manifest) -> dict[str, Held] | None:
     if manifest.is_whole(found):
-        return manifest.read_member(path, manifest.WEIGHTS, found)
+        return read_tensors(path, manifest.WEIGHTS, found)
     if problems := manifest.verify(path):
         raise CheckpointError(*problems)
     return None
@@ -116,7 +121,7 @@ def load_model(weights: Weights, device: str) -> GPT:
     fill_tables(model)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            weight.copy_(saved[name])
+            weight.copy_(saved.pop(name))  # and let go of it: what is held shrinks as the model grows
     return model
 
 
@@ -131,19 +136,17 @@ def _sizes(shape: ModelShape) -> dict[str, torch.Size]:
 
 
 def tensors_in(weights: Weights, names: set[str] | None = None) -> dict[str, Tensor]:
-    """The tensors of a checkpoint.
+    """The tensors of a checkpoint, which is theirs from then on.
 
     Args:
         names: of those wanted; None = of all weights of its shape.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     if weights.data is None:
         from gptmill.train.shards import read_whole
 
         return read_whole(weights.path, names if names is not None else set(_sizes(weights.shape)))
-    try:
-        return load(weights.data)
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights.path}: not safetensors: {error}") from error
+    tensors = {}
+    while weights.data:
+        name, held = weights.data.popitem()
+        tensors[name] = held.tensor()
+    return tensors

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from
 from torch import Tensor, nn
 
 from gptmill.errors import CheckpointError
@@ -15,6 +13,7 @@ from gptmill.optim.pruning.pruner import PREFIX
 from gptmill.train import manifest as manifests
 from gptmill.train.manifest import Manifest
 from gptmill.train.members import restore_moments, restore_numbers, restore_pruning, restore_weights
+from gptmill.train.proven import read_tensors
 from gptmill.train.sharing import is_shared
 from gptmill.train.state import TrainState
 
@@ -74,8 +73,4 @@ def _numbers(path: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _parsed(path: Path, member: str, manifest: Manifest) -> dict[str, Tensor]:
-    data = manifests.read_member(path, member, manifest)
-    try:
-        return tensors_from(data)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path / member}: not safetensors: {error}") from error
+    return {name: held.tensor() for name, held in read_tensors(path, member, manifest).items()}

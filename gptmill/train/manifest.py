@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -116,13 +116,32 @@ def read_manifest(folder: Path) -> Manifest:
 
 def read_member(folder: Path, name: str, manifest: Manifest) -> bytes:
     """The bytes of one file, proven to be those that were saved: what is returned is what was hashed."""
-    with _open(folder / name) as file:
-        _compare_size(
-            folder / name, os.fstat(file.fileno()).st_size, manifest.files[name]
-        )  # it may have a terabyte of holes
-        data = file.read()
-    _compare(folder / name, fingerprint(data), manifest.files[name])
-    return data
+    with reading(folder, name, manifest) as fill:
+        data = bytearray(manifest.files[name]["bytes"])
+        fill(data)
+    return bytes(data)
+
+
+@contextlib.contextmanager
+def reading(folder: Path, name: str, manifest: Manifest) -> Iterator[Callable[[bytearray], None]]:
+    """Yields what fills a buffer with the next bytes of one file. On leaving, all that were read are proven to be all that
+    were saved; nothing of them may be used before.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    path, digest = folder / name, hashlib.sha256()
+    with _open(path) as file:
+        # the size first: it may have a terabyte of holes
+        _compare_size(path, os.fstat(file.fileno()).st_size, manifest.files[name])
+
+        def fill(buffer: bytearray) -> None:
+            if file.readinto(buffer) != len(buffer):
+                raise CheckpointError(f"{path}: damaged: it ends too early")
+            digest.update(buffer)
+
+        yield fill
+    _compare(path, {**manifest.files[name], "sha256": digest.hexdigest()}, manifest.files[name])
 
 
 def verify(folder: Path) -> list[str]:

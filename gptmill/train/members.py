@@ -56,7 +56,7 @@ def restore_weights(path: Path, model: nn.Module, saved: dict[str, Tensor]) -> N
         raise CheckpointError(f"{path}: {len(other)} tensors do not fit the model, the first is {other[0]}")
     with torch.no_grad():
         for name, weight in mine.items():
-            weight.copy_(saved[name])
+            weight.copy_(saved.pop(name))  # and let go of it: memory for two models is not needed
 
 
 def _same_kind(saved: Tensor | None, mine: Tensor | None) -> bool:
