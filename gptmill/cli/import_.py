@@ -93,7 +93,8 @@ def import_(
     if json:
         print(json_format.dumps(written))
     else:
-        say(f"{out}: {count(written['params'])} parameters from {path}, verified; try it: gptmill sample --run {out}")
+        hint = f"; try it: gptmill sample --run {out}" if known else ""
+        say(f"{out}: {count(written['params'])} parameters from {path}, verified{hint}")
 
 
 def _find(path: str) -> Found:

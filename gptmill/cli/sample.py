@@ -95,7 +95,9 @@ def sample(
         "top_p": top_p, "repetition_penalty": repetition_penalty, "seed": seed, "device": device, "dtype": dtype, "init_from": init_from, "run": run,
     }  # fmt: skip
     flags = {name: text for name, text in written.items() if text != ""}
-    flags |= {name: value for name, value in (("prompt", prompt), ("compile", compile), ("stop", stop)) if value is not None}
+    flags |= {
+        name: value for name, value in (("prompt", prompt), ("compile", compile), ("stop", stop)) if value is not None
+    }
     if interactive and (json or prompt is not None):
         raise UserError(f"--interactive: asks for prompts and shows text; leave {'--json' if json else '--prompt'} out")
     asked = settle(flags, configs, nanogpt=nanogpt)
@@ -129,7 +131,9 @@ def answer(asked: Asked, modules: list[str] | None, writer: Writer | None, *, in
                 for batch in generate_batches(model, prompt.ids, request, tokenizer, speed):
                     for ids in show(batch, prompt, tokenizer, writer):
                         if writer is None:
-                            samples.append({"prompt": prompt.text, "text": tokenizer.decode(text_of(ids, batch)), "ids": ids})
+                            samples.append(
+                                {"prompt": prompt.text, "text": tokenizer.decode(text_of(ids, batch)), "ids": ids}
+                            )
                 total += speed
                 if len(prompts) > 1:
                     say(f"prompt {number} of {len(prompts)}: {speed}")

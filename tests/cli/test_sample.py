@@ -30,14 +30,18 @@ TEXT = "".join(f"{n} green bottles hanging on the wall, and {n * n % 97} fell.\n
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two short runs: ``out`` knows the characters of TEXT, ``bytes`` knows every text."""
+    """Short runs: ``out`` knows the characters of TEXT, ``bytes`` knows every text, ``answers`` ends what it writes."""
     folder = tmp_path_factory.mktemp("sample")
     (folder / "tiny.txt").write_text(TEXT)
+    lines = [json.dumps({"prompt": f"{n}:", "response": str(n)}) for n in range(400)]
+    (folder / "answers.jsonl").write_text("\n".join(lines))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for tokenizer, name, out_dir in (("char", "tiny", "out"), ("byte", "tiny-bytes", "bytes")):
             run("prepare", "--input=tiny.txt", f"--tokenizer={tokenizer}", f"--name={name}")
             run("train", *SMALL, f"--dataset={name}", f"--out_dir={out_dir}")
+        run("prepare", "--input=answers.jsonl", "--completions", "--tokenizer=byte")
+        run("train", *SMALL, "--dataset=answers", "--out_dir=answers")
     return folder
 
 
@@ -113,6 +117,35 @@ def test_a_sample_does_not_depend_on_how_many_are_made_nor_on_the_memory_for_the
     assert texts(2) == seven[:2] and texts(7, "--seed=2") != seven
 
 
+def test_a_sample_ends_with_the_end_of_text_and_is_the_one_that_goes_on_up_to_there(
+    sample: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, words = 256, ["--run=answers", "--prompt=2:", "--max_new_tokens=30", "--seed=3"]
+    whole = [one["ids"] for one in sample.json(*words, "--num_samples=7", "--no-stop")["samples"]]
+    short = [ids[: ids.index(end) + 1] if end in ids else ids for ids in whole]
+    assert all(len(ids) == 30 for ids in whole) and len({len(ids) for ids in short}) > 2
+    code, out, err = sample(*words, "--num_samples=7", "--json")
+    assert [one["ids"] for one in json.loads(out)["samples"]] == short and json.loads(out)["stop"] is True
+    assert err.startswith(f"{sum(map(len, short))} tokens in")
+    texts = [bytes(token for token in ids if token != end).decode("utf-8", "replace") for ids in short]
+    assert [one["text"] for one in json.loads(out)["samples"]] == texts
+    assert [one["ids"] for one in sample.json(*words, "--num_samples=2")["samples"]] == short[:2]
+    shown = sample.text(*words, "--num_samples=7")
+    assert shown.count("-" * 20) == 6 and "<|endoftext|>" not in shown
+    assert "<|endoftext|>" in sample.text(*words, "--num_samples=7", "--no-stop")
+    first = sample.text(*words)
+    monkeypatch.setattr("sys.stdin", io.StringIO("2:\n"))
+    assert sample.text(*words[:1], *words[2:], "--interactive") == first
+    assert [len(one["ids"]) for one in sample.json("--nanogpt", *words, "--num_samples=7")["samples"]] == [30] * 7
+    assert [one["ids"] for one in sample.json("--nanogpt", *words, "--stop", "--num_samples=7")["samples"]] == short
+
+
+def test_a_stop_that_is_asked_for_needs_an_end(sample: Shell) -> None:
+    told = sample("--run=out", "--max_new_tokens=3", "--stop")[2]
+    assert "--stop: no effect: char tokens have no end of text" in told
+    assert "no effect" not in sample("--run=out", "--max_new_tokens=3")[2]
+
+
 def test_each_of_several_prompts_goes_on_as_if_alone(sample: Shell, folder: Path) -> None:
     (folder / "prompt.txt").write_bytes(b"\xef\xbb\xbf7 green\r\n")
     given = ["--prompt=1 ", "--start=FILE:prompt.txt", "--prompt="]
@@ -151,7 +184,16 @@ def test_every_number_type_generates(sample: Shell) -> None:
 
 
 def test_text_comes_while_it_is_made_and_an_interrupt_leaves_the_line_whole(folder: Path) -> None:
-    words = [sys.executable, "-m", "gptmill", "sample", "--run=bytes", "--prompt=1", "--max_new_tokens=10000000"]
+    words = [
+        sys.executable,
+        "-m",
+        "gptmill",
+        "sample",
+        "--run=bytes",
+        "--prompt=1",
+        "--max_new_tokens=10000000",
+        "--no-stop",
+    ]
     running = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert running.stdout is not None and running.stderr is not None
     try:

@@ -23,10 +23,10 @@ def test_defaults_give_way_to_nanogpts_then_to_files_in_order_then_to_flags(here
     (here / "a.py").write_text("num_samples = 3\ntop_k = 10 * 5\nseed = 1\nstart = 'FILE:x.txt'\nbatch_size = 12\n")
     (here / "b.yaml").write_text("seed: 2\noutput_dir: runs/b\ntop_p: 0.5\n")
     plain = settle({}, [], nanogpt=False).request
-    assert (plain.num_samples, plain.max_new_tokens, plain.start, plain.seed) == (1, 200, ("",), 1337)
+    assert (plain.num_samples, plain.max_new_tokens, plain.start, plain.seed) == (1, 200, ("",), 1337) and plain.stop
     ours = settle({}, [], nanogpt=True).request
     # the block at the top of nanoGPT's sample.py
-    assert (ours.start, ours.num_samples, ours.max_new_tokens) == (("\n",), 10, 500)
+    assert (ours.start, ours.num_samples, ours.max_new_tokens, ours.stop) == (("\n",), 10, 500, False)
     assert (ours.temperature, ours.top_k, ours.seed, ours.init_from) == (0.8, 200, 1337, "resume")
     asked = settle({"seed": "3", "top_p": "None", "prompt": ["x", ""]}, ["a.py", "b.yaml"], nanogpt=True)
     found = asked.request
@@ -62,6 +62,7 @@ MISTAKES: list[tuple[list[str], list[list[str]]]] = [
     (["--temperature=inf"], [["--temperature=inf"]]),
     (["--num_smaples=3"], [["--num_smaples", "did you mean", "num_samples"]]),
     (["--compile=maybe"], [["--compile", "maybe"]]),
+    (["stop.py"], [["stop.py:1", "stop=later", "True or False"]]),
     (["--device=cdua"], [["cdua", "did you mean 'cuda'"]]),
     (["--init_from=gpt2-xxl", "--start=x"], [["--init_from=gpt2-xxl", "gpt2-xl", "OWNER/NAME"]]),
     (["--init_from=scratch"], [["--init_from=scratch", "resume"]]),
@@ -93,6 +94,7 @@ finally:
 def test_a_mistake_is_one_quick_line_each(here: Path, words: list[str], says: list[list[str]]) -> None:
     (here / "typo.py").write_text("seed = 1\ntmperature = 0.5\n")
     (here / "wrong.py").write_text("num_samples = 'many'\n")
+    (here / "stop.py").write_text("stop = 'later'\n")
     (here / "evil.py").write_text("seed = __import__('os').system('touch executed')\n")
     (here / "latin.txt").write_bytes(b"fine\ncaf\xe9\n")
     with (here / "huge.txt").open("wb") as file:

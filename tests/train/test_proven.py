@@ -121,4 +121,4 @@ def test_loading_takes_one_copy_of_the_weights_and_a_tensor(tmp_path: Path) -> N
     command = [sys.executable, "-c", MEASURE, tmp_path / "small", tmp_path / "large"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert n_bytes > 60e6
-    assert 0.9 * n_bytes < int(done.stdout) < n_bytes + largest + 8e6, done.stdout
+    assert 0.9 * n_bytes < int(done.stdout) < n_bytes + largest + 16e6, done.stdout
