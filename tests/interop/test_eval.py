@@ -120,7 +120,11 @@ def test_of_examples_only_completions_are_measured(tmp_path: Path) -> None:
 
 def test_an_imported_model_asks_for_a_text_and_a_tokenizer(tmp_path: Path) -> None:
     model("gpt2").save_pretrained(tmp_path / "hf")
-    assert gptmill(tmp_path, "import", "hf", "--out", "out").code == 0
+    done = gptmill(tmp_path, "import", "hf", "--out", "out", "--tokenizer=byte")
+    assert done.code == 2 and done.err.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert all(says in done.err for says in ("--tokenizer byte", "257", "130", "leave --tokenizer out"))
+    done = gptmill(tmp_path, "import", "hf", "--out", "out")
+    assert done.code == 0 and "try it" not in done.err
     for command in ("eval", "sample"):
         done = gptmill(tmp_path, command, "--run", "out")
         assert done.code == 2 and done.err.count("\n") == 1

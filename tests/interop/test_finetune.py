@@ -33,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_guides_commands_learn_the_answers(folder: Path) -> None:
     section = PAGE.split("## On prompts and responses")[1]
     words = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (gptmill .*)$", section, re.MULTILINE)]
-    assert [command[0] for command in words] == ["import", "prepare", "train", "eval", "sample"]
-    steps = [*FEW, "--max_iters=8", "--eval_interval=4", "--warmup_iters=0", "--learning_rate=3e-3"]
+    assert [command[0] for command in words] == ["import", "prepare", "train", "eval", "sample", "export"]
+    steps = [*FEW, "--max_iters=40", "--eval_interval=20", "--warmup_iters=0", "--learning_rate=1e-2"]
     more = {"import": ["--tokenizer=byte"], "train": steps, "eval": ["--json"], "sample": ["--max_new_tokens=4"]}
     done = {command[0]: gptmill(folder, *command, *more.get(command[0], [])) for command in words}
     assert {name: found.code for name, found in done.items()} == dict.fromkeys(done, 0), done
@@ -42,6 +42,13 @@ def test_the_guides_commands_learn_the_answers(folder: Path) -> None:
     before = gptmill(folder, "eval", "--run", "base", "--dataset", "questions", "--json").json()
     after = json.loads(done["eval"].out)
     assert after["loss"] < before["loss"] and after["tokens"] == before["tokens"] < after["read_tokens"]
+    likeliest = (*words[4][:-2], "--prompt=Question:", "--temperature=0", "--max_new_tokens=30", "--json")
+    ids = gptmill(folder, *likeliest).json()["samples"][0]["ids"]
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder / "answers-hf")
+    prompt_BT = torch.tensor([list(b"Question:")])
+    theirs_T = model.generate(prompt_BT, do_sample=False, max_new_tokens=30, pad_token_id=0)[0, prompt_BT.shape[1] :]
+    assert ids == theirs_T.tolist()
+    assert ids[-1] == model.generation_config.eos_token_id == 256 and len(ids) < 30, "both stop at the end of text"
 
 
 def test_finetune_gpt2_medium_resumes_bit_for_bit_and_goes_out_with_the_loss_it_had(folder: Path) -> None:
