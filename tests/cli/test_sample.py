@@ -124,7 +124,7 @@ def test_a_sample_ends_with_the_end_of_text_and_is_the_one_that_goes_on_up_to_th
     whole = [one["ids"] for one in sample.json(*words, "--num_samples=7", "--no-stop")["samples"]]
     short = [ids[: ids.index(end) + 1] if end in ids else ids for ids in whole]
     assert all(len(ids) == 30 for ids in whole) and len({len(ids) for ids in short}) > 2
-    code, out, err = sample(*words, "--num_samples=7", "--json")
+    _, out, err = sample(*words, "--num_samples=7", "--json")
     assert [one["ids"] for one in json.loads(out)["samples"]] == short and json.loads(out)["stop"] is True
     assert err.startswith(f"{sum(map(len, short))} tokens in")
     texts = [bytes(token for token in ids if token != end).decode("utf-8", "replace") for ids in short]
