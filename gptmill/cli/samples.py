@@ -62,7 +62,7 @@ class SampleRecorder:
 
     def _write(self) -> list[dict[str, str]]:
         assert self._tokenizer is not None
-        plan, samples = self._plan, []
+        plan, samples, end = self._plan, [], self._tokenizer.end_of_text
         n = plan.num_generate_samples
         most = max(1, BUDGET // sequence_bytes(plan.shape, plan.generate_max_length))
         for first in range(0, n, most):
@@ -79,6 +79,7 @@ class SampleRecorder:
                 top_k=plan.generate_top_k,
                 top_p=plan.top_p,
                 vocab_size=self._vocab_size,
+                end=end,
             )
             for tokens_B in steps:
                 if self._stop.signal is not None:
@@ -87,7 +88,8 @@ class SampleRecorder:
                     if token is not None:
                         ids.append(token)
             for prompt, ids, room in zip(prompts, written, rooms):
-                samples.append({"prompt": prompt.text, "text": self._tokenizer.decode(ids[:room])})
+                text = self._tokenizer.decode(token for token in ids[:room] if token != end)
+                samples.append({"prompt": prompt.text, "text": text})
         return samples
 
     def _room(self, prompt: Prompt) -> int:

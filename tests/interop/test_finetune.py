@@ -35,6 +35,7 @@ def test_the_guides_commands_learn_the_answers(folder: Path) -> None:
     words = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (gptmill .*)$", section, re.MULTILINE)]
     assert [command[0] for command in words] == ["import", "prepare", "train", "eval", "sample", "export"]
     steps = [*FEW, "--max_iters=40", "--eval_interval=20", "--warmup_iters=0", "--learning_rate=1e-2"]
+    steps += ["--generate_interval=20", "--generate_max_length=80", "--num_generate_samples=3"]
     more = {"import": ["--tokenizer=byte"], "train": steps, "eval": ["--json"], "sample": ["--max_new_tokens=4"]}
     done = {command[0]: gptmill(folder, *command, *more.get(command[0], [])) for command in words}
     assert {name: found.code for name, found in done.items()} == dict.fromkeys(done, 0), done
@@ -42,6 +43,9 @@ def test_the_guides_commands_learn_the_answers(folder: Path) -> None:
     before = gptmill(folder, "eval", "--run", "base", "--dataset", "questions", "--json").json()
     after = json.loads(done["eval"].out)
     assert after["loss"] < before["loss"] and after["tokens"] == before["tokens"] < after["read_tokens"]
+    lines = [json.loads(line) for line in (folder / "out-answers/metrics.jsonl").read_text().splitlines()]
+    shown = [sample["text"] for line in lines if line["event"] == "samples" for sample in line["samples"]]
+    assert len(shown) == 6 and not any("<|endoftext|>" in text for text in shown), "what training shows ends there too"
     likeliest = (*words[4][:-2], "--prompt=Question:", "--temperature=0", "--max_new_tokens=30", "--json")
     ids = gptmill(folder, *likeliest).json()["samples"][0]["ids"]
     model = transformers.AutoModelForCausalLM.from_pretrained(folder / "answers-hf")
