@@ -88,7 +88,7 @@ def test_only_the_command_line_imports_by_name() -> None:
         if "import_module" in name or "resolve_name" in name
     }
     assert users <= {
-        "cli/parts.py",
+        "cli/own_parts.py",
         "cli/checks/packages.py",
         "cli/checks/pytorch.py",
         "cli/checks/__main__.py",
