@@ -95,8 +95,8 @@ reliability: .venv/dev  ## kills, full disks, power cuts, damaged files: make re
 	$(call parts,reliability,$(filter-out $(INPUTS),$(PART)),$(SHARE:%=--share %))
 	$(call parts,reliability_inputs,$(filter $(INPUTS),$(PART)),$(SHARE:%=--scale %))
 
-bench: .venv/dev  ## tokens/s beside nanoGPT's train.py in one run: make bench NANOGPT=path/to/nanoGPT
-	$(BIN)/python -m benchmarks.speed --nanogpt "$(NANOGPT)"
+bench: .venv/dev  ## tokens/s and memory beside others in one run: make bench NANOGPT=checkout HF=venv/bin/python LITGPT=venv/bin/python
+	$(BIN)/python -m benchmarks.speed $(if $(NANOGPT),--nanogpt "$(NANOGPT)") $(if $(HF),--hf "$(HF)") $(if $(LITGPT),--litgpt "$(LITGPT)")
 
 test-browser: .venv/dev  ## reports in a headless Chromium; screenshots go to build/screenshots
 	BROWSER_SHOTS=build/screenshots $(BIN)/python -m pytest tests/browser -rs

@@ -1,0 +1,23 @@
+"""The fastest matrix product that this machine shows, FLOP/s by precision: ``peak.py cpu``; its MFU is 100%."""
+
+import json
+import sys
+import time
+
+import torch
+
+device = sys.argv[1]
+found = {}
+for dtype in (torch.float32, torch.bfloat16):
+    best = 0.0
+    for size in (1024, 2048, 4096) if device == "cpu" else (4096, 8192, 16384):
+        a = torch.randn(size, size, device=device).to(dtype)
+        b = torch.randn(size, size, device=device).to(dtype)
+        for _ in range(6):  # the first ones choose a kernel and allocate
+            began = time.perf_counter()
+            a @ b
+            if device != "cpu":
+                torch.cuda.synchronize()
+            best = max(best, 2 * size**3 / (time.perf_counter() - began))
+    found[str(dtype).removeprefix("torch.")] = best
+print(json.dumps(found))
