@@ -8,6 +8,7 @@ from typing import Any
 
 from gptmill.cli.dataset import ready_data
 from gptmill.cli.foresight import foresee_plan, runs_in_words, warn
+from gptmill.cli.pretrained import as_layer, fetch
 from gptmill.cli.say import say
 from gptmill.cli.study_options import StudyOptions, names_of
 from gptmill.config.flags import parse_flags
@@ -26,7 +27,7 @@ from gptmill.study.standing import Standing
 from gptmill.track.lock import lock_folder
 from gptmill.train.signals import StopOnSignal
 
-CHOSEN_HERE = ("out_dir", "init_from")  # by the study, for each run
+CHOSEN_HERE = ("out_dir",)  # by the study, for each run
 KEPT = "delete_snapshots_after_training"
 
 
@@ -75,7 +76,10 @@ def check(runs: Iterable[Run], parts: Parts | None = None, origins: Mapping[str,
             if key_of(n) in CHOSEN_HERE
         ]
         try:
-            found.append(load(list(run.argv), parts=parts, above_files=written))
+            settled = load(list(run.argv), parts=parts, describe=as_layer, above_files=written)
+            found.append(settled)
+            if settled.config.init_from == "resume":
+                problems.append(f"{settled.origins['init_from']}: resume: a study goes on by itself; leave it out")
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -84,12 +88,13 @@ def check(runs: Iterable[Run], parts: Parts | None = None, origins: Mapping[str,
 
 
 def prepare(resolved: Sequence[Resolved]) -> None:
-    """See that the data of every run is there, and prepare a small one that is known by name: once, not in each run.
+    """See that the data of every run is there, and the model it begins with; prepare what is small and known by name.
 
-    What their plans warn of is said here, as nobody reads what each run says.
+    Once, not in each run. What their plans warn of is said here, as nobody reads what each run says.
 
     Raises:
-        DataError: it is not.
+        DataError: the data are not there.
+        UserError: the model is not.
     """
     seen = set()
     for each in resolved:
@@ -97,6 +102,9 @@ def prepare(resolved: Sequence[Resolved]) -> None:
         if data not in seen:
             seen.add(data)
             ready_data(each.config)
+    for weights in dict.fromkeys(each.weights for each in resolved):
+        if weights is not None:
+            fetch(weights)
     warn(foresee_plan(each) for each in resolved)
 
 

@@ -16,7 +16,7 @@ from gptmill.errors import ConfigError, UserError
 T = TypeVar("T")
 View = Literal["tokens", "flops", "time"]  # what every arm may spend as much of as the baseline
 KEYS = ("base", "settings", "baseline", "arms", "seeds", "view", "detect", "drop_hopeless")
-OURS = ("seed", "out_dir", "output_dir", "resume", "init_from")  # settings that no arm may have of its own
+OURS = ("seed", "out_dir", "output_dir", "resume")  # settings that no arm may have of its own
 NAME = re.compile(r"[A-Za-z0-9+][A-Za-z0-9 _.,+=-]{0,59}")  # also the name of a folder
 BASELINE = "baseline"
 SEEDS = 5  # find 2.5 times the spread between seeds in one of four arms: docs/guide/ablate.md

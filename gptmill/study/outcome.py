@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Logs = Mapping[str, Mapping[int, RunLog]]  # by arm and seed
-OWN = ("seed", "init_from")  # keys of single runs: the study sets the seed, and one that was stopped has been resumed
+OWN = ("seed", "init_from")  # of single runs: the study sets the seed, and init_from of one that was stopped is resume
 
 
 def final_loss(log: RunLog) -> float | None:
@@ -172,4 +172,6 @@ def lead(arm: Mapping[int, RunLog], baseline: Mapping[int, RunLog], axis: str) -
 def _by_arm(logs: Logs, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Differences between the arms' first runs, by the names of the arms."""
     names = {next(iter(runs.values())).name: arm for arm, runs in logs.items() if runs}
-    return {key: {names[run]: value for run, value in row.items()} for key, row in found.items() if key not in OWN}
+    rows = {key: {names[run]: value for run, value in row.items()} for key, row in found.items() if key not in OWN}
+    began = {arm: next(iter(runs.values())).plan.get("weights") or "scratch" for arm, runs in logs.items() if runs}
+    return rows | ({"init_from": began} if len(set(began.values())) > 1 else {})

@@ -134,6 +134,17 @@ def test_equal_flops_and_equal_tokens_decide_how_many_steps_an_arm_takes(folder:
     assert rows["batch_size=8-seed1337"] == 50
 
 
+def test_an_arm_may_begin_with_a_model(folder: Path, first: dict[str, Any]) -> None:
+    model = "out-rate/base-seed1337"
+    (folder / "start.yaml").write_text(f"seeds: 1\narms:\n  scratch:\n  pretrained:\n    init_from: {model}\n")
+    words = [*FLAGS, "--max_iters=2", "--lr_decay_iters=2", "--eval_interval=1"]
+    found = gptmill(folder, "ablate", "start.yaml", *words, "--json").json()
+    assert found["differences"]["init_from"] == {"scratch": "scratch", "pretrained": model}
+    events = map(json.loads, (folder / "out-start" / "pretrained-seed1337" / "metrics.jsonl").read_text().splitlines())
+    begins = next(event["val_loss"] for event in events if event["event"] == "eval_done")
+    assert begins == pytest.approx(first["arms"][0]["runs"][0]["val_loss"], abs=1e-6)  # where the model had ended
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -147,6 +158,7 @@ def test_equal_flops_and_equal_tokens_decide_how_many_steps_an_arm_takes(folder:
         (["ablate_gpt2_to_llama", "quick"], "is a study, which names its own configs"),
         (["quick", "--vary=seed=1,2"], "the study sets seed for every run; leave it out; --seeds=N takes N of them"),
         (["quick", "--vary=out-dir=a,b"], "the study sets out_dir for every run"),
+        (["quick", "--vary=bias=True", "--init_from=resume"], "--init_from: resume: a study goes on by itself"),
         (["sweep_lambda_openwebtext"], "is a sweep, which ranks settings"),
         (["quick", "--vary=bias=True", "--drop_hopeles"], "did you mean '--drop_hopeless'?"),
         (["quick", "--vary=bias=True", "--seeds=0"], "--seeds=0: must be a whole number from 1 to 1000"),

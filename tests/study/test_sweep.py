@@ -79,7 +79,7 @@ def test_all_settings_are_checked_with_their_lines_before_any_run(folder: Path) 
     assert "3 runs" in gptmill(folder, *words).out and not (folder / "out-many").exists()
     for flag, says in [
         ("--learning_rate=1", "is swept by"),
-        ("--out_dir=x --init_from=scratch", "every run of a study"),
+        ("--out_dir=x --init_from=resume", "a study goes on by itself"),
     ]:
         done = gptmill(folder, "sweep", "lambda.yaml", *flag.split())
         assert done.code == 2 and says in done.err, done.err
