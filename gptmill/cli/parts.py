@@ -75,6 +75,7 @@ def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
     import torch
 
     from gptmill.model.gpt import build
+    from gptmill.optim.eager import without_compiler
     from gptmill.optim.optimizers import OPTIMIZERS
     from gptmill.optim.pruning.pruner import Pruner
     from gptmill.parallel.launch import Place, ask_for_determinism
@@ -83,6 +84,8 @@ def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
     from gptmill.train.state import TrainState
 
     keep_freed_memory()
+    if not plan.compile:
+        without_compiler()
     torch.set_float32_matmul_precision(plan.matmul_precision)
     if plan.deterministic:
         ask_for_determinism()

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from gptmill.errors import UserError
 from gptmill.model.cache import KVCache, LayerCache
 from gptmill.model.dropout import KeyedDropout
+from gptmill.model.embedding import Embedding
 from gptmill.model.feedforwards import FEEDFORWARDS
 from gptmill.model.kernels import ATTENTION
 from gptmill.model.loss import vocabulary_loss
@@ -91,7 +92,7 @@ class GPT(nn.Module):
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
-        self.wte = nn.Embedding(shape.vocab_size, shape.n_embd)
+        self.wte = Embedding(shape.vocab_size, shape.n_embd)
         self.position = POSITIONS[shape.position_encoding](shape)
         self.drop = KeyedDropout(shape.dropout, site=0)
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.n_layer))

@@ -71,6 +71,8 @@ class Manual(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        if self.bias_TT.is_meta:
+            return  # nothing to fill yet
         T = self.bias_TT.shape[0]
         self.bias_TT.zero_().masked_fill_(~visible(T, T, self.window, self.bias_TT.device), -math.inf)
 

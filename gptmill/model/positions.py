@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gptmill.model.embedding import Embedding
 from gptmill.registry import Registry
 from gptmill.shapes import ModelShape
 
@@ -42,7 +43,7 @@ class LearnedAbsolute(Position):
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__(shape)
-        self.wpe = nn.Embedding(shape.block_size, shape.n_embd)
+        self.wpe = Embedding(shape.block_size, shape.n_embd)
 
     def forward(self, x_BTC: Tensor, start: int = 0) -> Tensor:
         return x_BTC + self.wpe.weight[start : start + x_BTC.shape[1]]
@@ -64,6 +65,8 @@ class Sinusoidal(Position):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        if self.wave_TC.is_meta:
+            return  # nothing to fill yet
         T, C = self.wave_TC.shape
         frequency_C = 10000.0 ** (-torch.arange(0, C, 2, dtype=torch.float64) / C)
         angle_TC = torch.outer(torch.arange(T, dtype=torch.float64), frequency_C)
@@ -97,6 +100,8 @@ class RoPE(Position):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        if self.cos_TD.is_meta:
+            return  # nothing to fill yet
         half = self.shape.head_dim // 2
         exponent_D = torch.arange(half, dtype=torch.float64) / half
         angle_TD = torch.outer(
