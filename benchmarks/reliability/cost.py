@@ -18,12 +18,11 @@ def told(found: dict[str, Any], inputs: dict[str, Any]) -> str:
     loads = [row["machine"]["load"] for row in recorded if "load" in row["machine"]]
     one_by_one = sum(row["seconds"] for row in everything)
     beside = sum(ends_after([row["seconds"] for row in command]) for command in rows)
-    processor, by_clock = (sum(row[key] for row in recorded) for key in ("processor_seconds", "seconds"))
+    processor = sum(row["processor_seconds"] for row in recorded)
     return (
-        f"Each part was measured by itself, on a machine that others used: the {len(everything)} parts took {one_by_one / 60:.0f} minutes "
-        f"one after the other, which makes {beside / 60:.0f} by the clock, {JOBS} at a time. The {len(recorded)} whose processor time is "
-        f"recorded took {processor / 60:.0f} minutes of it in {by_clock / 60:.0f} by the clock, at loads of {min(loads):.0f} to "
-        f"{max(loads):.0f} on two cores."
+        f"The {len(everything)} parts took {one_by_one / 60:.0f} minutes one after the other; {JOBS} at a time, as they are run, "
+        f"that makes {beside / 60:.0f} by the clock. They took {processor / 60:.0f} minutes of processor time, at loads of "
+        f"{min(loads):.0f} to {max(loads):.0f} on two cores."
     )
 
 
