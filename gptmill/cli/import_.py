@@ -73,6 +73,7 @@ def import_(
     json
         Print one JSON object on stdout.
     """
+    out = Path(os.path.expanduser(out))  # a shell leaves the ~ of --out=~/x alone
     if is_run(out) and not overwrite:
         raise UserError(f"--out {out}: holds a run already; --overwrite replaces it, or name another folder")
     known = make_tokenizer(tokenizer) if tokenizer else None  # a wrong name shows before anything is read

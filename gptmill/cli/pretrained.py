@@ -18,12 +18,14 @@ from gptmill.cli.weights import best_first, is_possible, shape_in
 from gptmill.config.layers import Layer, Setting
 from gptmill.config.own import OwnConfig
 from gptmill.config.resolve import Resolved
+from gptmill.config.rules.names import names_model
 from gptmill.config.wording import one_line
+from gptmill.data.facts import other_tokenizer
 from gptmill.data.tokenizers import Tokenizer, load_tokenizer
 from gptmill.errors import CheckpointError, UserError
 from gptmill.interop.architecture import PUBLISHED, shape_of
 from gptmill.plain import read_plain
-from gptmill.plan.types import Plan
+from gptmill.plan.types import DataFacts, Plan
 from gptmill.shapes import ModelShape
 from gptmill.train import manifest
 from gptmill.train.start import check_start
@@ -64,6 +66,11 @@ def find(name: str) -> Source:
         return _local(name, path)
     if path.is_file():
         raise UserError(f"init_from={one_line(name)}: a file; `gptmill import {one_line(name)} --out DIR` makes it DIR")
+    if not names_model(name):
+        raise UserError(
+            f"init_from={one_line(name)}: no such folder or file, and no name on the Hub, which is OWNER/NAME; look for a "
+            f"slip in the path"
+        )
     repo = f"{OWNER}{name}" if name in PUBLISHED else name
     if name in PUBLISHED:
         return Source(name, PUBLISHED[name], None, repo)
@@ -170,12 +177,19 @@ def start_tokenizer(plan: Plan, own: OwnConfig | None) -> Tokenizer | None:
     return tokenizer_of(fetch(plan.weights)) if plan.weights is not None and own is None else None
 
 
-def ready_start(plan: Plan, resolved: Resolved) -> None:
+def ready_start(plan: Plan, resolved: Resolved, data: DataFacts) -> None:
     """Check and fetch what a run begins with; one with a checkpoint of its own needs it no more."""
     if resolved.config.init_from != "resume":
         check_start(plan)
     if plan.weights is not None and not (resolved.own and manifest.steps(Path(resolved.own.run))):
-        fetch(plan.weights)
+        source = fetch(plan.weights)
+        if plan.weights not in PUBLISHED:  # of those advice knows the tokenizer
+            mine = tokenizer_of(source)
+            if mine is not None and (theirs := other_tokenizer(data, mine)) is not None:
+                say(
+                    f"warning: dataset: {plan.dataset} was prepared with {theirs}, and {one_line(source.name)} learned its own "
+                    f"tokens. The same ids mean other words to it. Try gptmill prepare --tokenizer {one_line(source.name)}"
+                )
 
 
 def load_into(model: nn.Module, name: str) -> None:
