@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,19 +140,20 @@ def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, o
     plan = make_plan(resolved.config, data=None, machine=detect_machine("cpu"))
     name = tokenizer.name if tokenizer else None
     data = DataFacts(plan.dataset, plan.data_path, 0, 0, found.shape.vocab_size, name, None)
+    from gptmill.cli.parts import new_state
+    from gptmill.interop.tensors import fill
+    from gptmill.train.checkpoint import save
+    from gptmill.train.facts import run_facts
+    from gptmill.train.members import weights_sha256
+    from gptmill.train.retention import mark_best
+
+    state = new_state(plan)
+    fill(state.model, found.weights(), path)  # first: damaged weights must not cost the run that --overwrite replaces
+    state.iter, state.best_val_loss = found.step, found.best_val_loss
+    was_there = out.exists()
     run_dir = open_run_dir(out, explicit=True, overwrite=overwrite, complete=lambda _: True)
     try:
         say(*run_dir.notices)
-        from gptmill.cli.parts import new_state
-        from gptmill.interop.tensors import fill
-        from gptmill.train.checkpoint import save
-        from gptmill.train.facts import run_facts
-        from gptmill.train.members import weights_sha256
-        from gptmill.train.retention import mark_best
-
-        state = new_state(plan)
-        fill(state.model, found.weights(), path)
-        state.iter, state.best_val_loss = found.step, found.best_val_loss
         save_tokenizer = tokenizer.save if tokenizer else None
         describe(out, resolved.config.model_dump(), resolved.origins, plan, save_tokenizer=save_tokenizer)
         saved = save(out, state, run_facts(plan, data), best=True)
@@ -163,5 +165,9 @@ def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, o
             "tokenizer": name,
             "weights_sha256": weights_sha256(state.model),
         }
+    except BaseException:
+        if not was_there:  # half a run would only be in the way of the next try
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     finally:
         run_dir.release()

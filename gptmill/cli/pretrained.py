@@ -27,6 +27,7 @@ from gptmill.interop.architecture import PUBLISHED, shape_of
 from gptmill.plain import read_plain
 from gptmill.plan.types import DataFacts, Plan
 from gptmill.shapes import ModelShape
+from gptmill.track.describe import is_run
 from gptmill.train import manifest
 from gptmill.train.start import check_start
 
@@ -91,6 +92,8 @@ def _local(name: str, path: Path) -> Source:
             except CheckpointError as error:
                 problems += error.problems
         raise CheckpointError(*problems)
+    if is_run(path):
+        raise CheckpointError(f"init_from={one_line(name)}: a run that has no checkpoint yet; train it, or name another")
     if not (path / CONFIG).is_file():
         raise UserError(
             f"init_from={one_line(name)}: holds neither a run of gptmill nor a {CONFIG} with a model beside it"
@@ -142,7 +145,9 @@ def fetch(name: str) -> Source:
         source = Source(name, source.shape, folder, source.repo)
     if source.ours:
         if problems := manifest.verify(folder):
-            raise CheckpointError(*problems)
+            others = [other.name for other in manifest.steps(folder.parent.parent) if other != folder]
+            hint = f"; or begin with another: init_from={folder.parent / others[-1]}" if others else ""
+            raise CheckpointError(*(f"{problem}{hint}" for problem in problems))
         return source
     from gptmill.interop.files import model_files
 
