@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gptmill.interop.huggingface import Named
 
 Flag = Annotated[bool, Parameter(negative="")]
-PICKLED = "pytorch_model.bin"
+PICKLED, CHECKPOINT = "pytorch_model.bin", "ckpt.pt"
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,13 @@ def import_(
     Parameters
     ----------
     path
-        A folder in Hugging Face's layout (GPT-2, LLaMA, Mistral, Qwen3), a name on the Hub, or nanoGPT's ckpt.pt.
+        A folder in Hugging Face's layout (GPT-2, LLaMA, Mistral, Qwen3), a name on the Hub, or nanoGPT's ckpt.pt or the
+        folder that holds it.
     out
         Run folder to write.
     tokenizer
-        What its ids stand for, where no tokenizer is found beside it: a name such as gpt2, or a folder with one.
+        What its ids stand for, where no tokenizer is found beside it: a name such as gpt2, or a folder with one:
+        a run's, a dataset's, a model's.
     overwrite
         Delete the run that is in the folder.
     json
@@ -103,6 +105,8 @@ def _find(path: str) -> Found:
     file = Path(os.path.expanduser(path))
     if file.is_file():
         return _nanogpt(file)
+    if (file / CHECKPOINT).is_file() and not (file / pretrained.CONFIG).exists():
+        return _nanogpt(file / CHECKPOINT)
     if (file / PICKLED).is_file() and not any(file.glob("model*.safetensors")):
         return _pickled(file)
     source = pretrained.fetch(path)

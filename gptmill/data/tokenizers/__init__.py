@@ -102,7 +102,15 @@ def _of_folder(folder: Path) -> Tokenizer:
             f"tokenizer={folder}: not byte-level byte-pair encoding, characters or bytes, which gptmill has; prepare the "
             f"text with another, or encode it elsewhere into train.bin and val.bin"
         )
-    return found or gpt2.from_folder(folder)
+    return found or _of_dataset(folder) or gpt2.from_folder(folder)
+
+
+def _of_dataset(folder: Path) -> Tokenizer | None:
+    """nanoGPT's characters, of a folder with the text that its files were made of."""
+    from gptmill.data.facts import dataset_tokenizer, read_facts
+    from gptmill.data.layout import is_dataset
+
+    return dataset_tokenizer(read_facts(str(folder.parent), folder.name)) if is_dataset(folder) else None
 
 
 def same_ids(one: Tokenizer, other: Tokenizer) -> bool:

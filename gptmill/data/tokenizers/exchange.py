@@ -83,7 +83,8 @@ def from_folder(folder: Path) -> Tokenizer | None:
     end = _content(settings.get("eos_token")) or _content(_json(folder / SPECIAL).get("eos_token"))
     if body and (end not in (None, END_OF_TEXT) or not _is_plain(body)):
         return _byte_level_kind(body, end)
-    if settings.get("add_prefix_space") or (not body and str(settings.get("tokenizer_class") or "GPT2")[:4] != "GPT2"):
+    named = str(settings.get("tokenizer_class") or "GPT2").startswith(("GPT2", "PreTrained"))
+    if settings.get("add_prefix_space") or not (body or named):
         return None  # without its tokenizer.json nothing says how it cuts a text
     model = body.get("model", {}) if body else {"vocab": _json(folder / VOCABULARY), "merges": _merges(folder)}
     vocabulary, merges = model.get("vocab"), model.get("merges") or []
