@@ -93,7 +93,9 @@ def _local(name: str, path: Path) -> Source:
                 problems += error.problems
         raise CheckpointError(*problems)
     if is_run(path):
-        raise CheckpointError(f"init_from={one_line(name)}: a run that has no checkpoint yet; train it, or name another")
+        raise CheckpointError(
+            f"init_from={one_line(name)}: a run that has no checkpoint yet; train it, or name another"
+        )
     if not (path / CONFIG).is_file():
         raise UserError(
             f"init_from={one_line(name)}: holds neither a run of gptmill nor a {CONFIG} with a model beside it"

@@ -10,6 +10,7 @@ import pytest
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from gptmill.data.facts import other_tokenizer, read_facts
 from gptmill.data.tokenizers import load_tokenizer, make_tokenizer, same_ids
 from gptmill.data.tokenizers.bpe import BpeTokenizer, printable_bytes
 from gptmill.data.tokenizers.byte_level import ByteLevelTokenizer
@@ -20,9 +21,7 @@ from tests.interop.theirs import saved
 
 TEXT = "Hello  world 12345 67\n\n\n we'RE here<|endoftext|> <|im_end|> x(a)... 日本 naïve\n" * 3
 # Qwen's cuts: digits one by one, line breaks with what is before them. Source: tokenizer.json of Qwen/Qwen3-0.6B
-QWEN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 Level = pre_tokenizers.ByteLevel
 PLAIN = Level(add_prefix_space=False)
 CUT = pre_tokenizers.Sequence(
@@ -102,12 +101,12 @@ def test_text_of_the_same_name_and_other_tokens_is_refused_by_eval_and_warned_of
     assert one.name == two.name and same_ids(one, one) and not same_ids(one, two)
     saved("gpt2", tmp_path / "hf", vocab_size=one.vocab_size)
     assert gptmill(tmp_path, "import", "hf", "--out", "run", "--tokenizer", "data/one").code == 0
-    assert gptmill(tmp_path, "eval", "--run", "run", "--dataset", "one").code == 0
+    facts = read_facts(str(tmp_path / "data"), "one")
+    assert other_tokenizer(facts, load_tokenizer(tmp_path / "run/tokenizer")) is None
+    assert other_tokenizer(facts, two) == "another bpe-300"
     other = gptmill(tmp_path, "eval", "--run", "run", "--dataset", "two")
     assert other.code == 2 and "data/two: was prepared with another bpe-300" in other.err
     short = ("--max_iters=1", "--eval_iters=1", "--batch_size=2", "--warmup_iters=0", "--device=cpu")
     small = (*short, "--gradient_accumulation_steps=1", "--out_dir=out")
     done = gptmill(tmp_path, "train", "--init_from=run", "--dataset=two", *small)
     assert done.code == 0 and "The same ids mean other words to it" in done.err, done.err
-    done = gptmill(tmp_path, "train", "--init_from=run", "--dataset=one", *small, "--overwrite")
-    assert done.code == 0 and "mean other words" not in done.err

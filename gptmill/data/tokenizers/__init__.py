@@ -97,7 +97,9 @@ def _of_folder(folder: Path) -> Tokenizer:
     if (folder / gpt2.ENCODER).exists():
         return gpt2.from_folder(folder)
     found = exchange.from_folder(folder)
-    if found is None and any((folder / name).exists() for name in (exchange.FILE, exchange.VOCABULARY, exchange.SETTINGS)):
+    if found is None and any(
+        (folder / name).exists() for name in (exchange.FILE, exchange.VOCABULARY, exchange.SETTINGS)
+    ):
         raise UserError(
             f"tokenizer={folder}: not byte-level byte-pair encoding, characters or bytes, which gptmill has; prepare the "
             f"text with another, or encode it elsewhere into train.bin and val.bin"

@@ -118,7 +118,9 @@ def _is_plain(body: dict[str, Any]) -> bool:
     else:
         as_gpt2 = cut.get("type") == "Split" and not merges
     added = body.get("added_tokens") or []
-    known = isinstance(added, list) and all(isinstance(one, dict) and one.get("content") == END_OF_TEXT for one in added)
+    known = isinstance(added, list) and all(
+        isinstance(one, dict) and one.get("content") == END_OF_TEXT for one in added
+    )
     return as_gpt2 and known and body.get("normalizer") is None
 
 
