@@ -83,7 +83,8 @@ def find(name: str) -> Source:
 
 def _local(name: str, path: Path) -> Source:
     if (path / manifest.MANIFEST).is_file():
-        return Source(name, shape_in(path), Path(os.path.realpath(path)), ours=True)
+        checkpoint = Path(os.path.realpath(path))  # RUN/best is a link
+        return Source(name, shape_in(checkpoint), checkpoint, ours=True)
     if checkpoints := best_first(path):
         problems: list[str] = []
         for checkpoint in checkpoints:
