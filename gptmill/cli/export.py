@@ -48,6 +48,7 @@ def export(
     json
         Print one JSON object on stdout.
     """
+    out = Path(os.path.expanduser(out))  # a shell leaves the ~ of --out=~/x alone
     folder = chosen_run(run)
     _check_free(out, overwrite)
     weights = read_weights(folder)

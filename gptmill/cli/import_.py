@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from gptmill.interop.huggingface import Named
 
 Flag = Annotated[bool, Parameter(negative="")]
-PICKLED = "pytorch_model.bin"
+PICKLED, CHECKPOINT = "pytorch_model.bin", "ckpt.pt"
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,19 @@ def import_(
     Parameters
     ----------
     path
-        A folder in Hugging Face's layout (GPT-2, LLaMA, Mistral, Qwen3), a name on the Hub, or nanoGPT's ckpt.pt.
+        A folder in Hugging Face's layout (GPT-2, LLaMA, Mistral, Qwen3), a name on the Hub, or nanoGPT's ckpt.pt or the
+        folder that holds it.
     out
         Run folder to write.
     tokenizer
-        What its ids stand for, where no tokenizer is found beside it: a name such as gpt2, or a folder with one.
+        What its ids stand for, where no tokenizer is found beside it: a name such as gpt2, or a folder with one:
+        a run's, a dataset's, a model's.
     overwrite
         Delete the run that is in the folder.
     json
         Print one JSON object on stdout.
     """
+    out = Path(os.path.expanduser(out))  # a shell leaves the ~ of --out=~/x alone
     if is_run(out) and not overwrite:
         raise UserError(f"--out {out}: holds a run already; --overwrite replaces it, or name another folder")
     known = make_tokenizer(tokenizer) if tokenizer else None  # a wrong name shows before anything is read
@@ -101,6 +105,8 @@ def _find(path: str) -> Found:
     file = Path(os.path.expanduser(path))
     if file.is_file():
         return _nanogpt(file)
+    if (file / CHECKPOINT).is_file() and not (file / pretrained.CONFIG).exists():
+        return _nanogpt(file / CHECKPOINT)
     if (file / PICKLED).is_file() and not any(file.glob("model*.safetensors")):
         return _pickled(file)
     source = pretrained.fetch(path)
@@ -138,19 +144,20 @@ def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, o
     plan = make_plan(resolved.config, data=None, machine=detect_machine("cpu"))
     name = tokenizer.name if tokenizer else None
     data = DataFacts(plan.dataset, plan.data_path, 0, 0, found.shape.vocab_size, name, None)
+    from gptmill.cli.parts import new_state
+    from gptmill.interop.tensors import fill
+    from gptmill.train.checkpoint import save
+    from gptmill.train.facts import run_facts
+    from gptmill.train.members import weights_sha256
+    from gptmill.train.retention import mark_best
+
+    state = new_state(plan)
+    fill(state.model, found.weights(), path)  # first: damaged weights must not cost the run that --overwrite replaces
+    state.iter, state.best_val_loss = found.step, found.best_val_loss
+    was_there = out.exists()
     run_dir = open_run_dir(out, explicit=True, overwrite=overwrite, complete=lambda _: True)
     try:
         say(*run_dir.notices)
-        from gptmill.cli.parts import new_state
-        from gptmill.interop.tensors import fill
-        from gptmill.train.checkpoint import save
-        from gptmill.train.facts import run_facts
-        from gptmill.train.members import weights_sha256
-        from gptmill.train.retention import mark_best
-
-        state = new_state(plan)
-        fill(state.model, found.weights(), path)
-        state.iter, state.best_val_loss = found.step, found.best_val_loss
         save_tokenizer = tokenizer.save if tokenizer else None
         describe(out, resolved.config.model_dump(), resolved.origins, plan, save_tokenizer=save_tokenizer)
         saved = save(out, state, run_facts(plan, data), best=True)
@@ -162,5 +169,9 @@ def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, o
             "tokenizer": name,
             "weights_sha256": weights_sha256(state.model),
         }
+    except BaseException:
+        if not was_there:  # half a run would only be in the way of the next try
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     finally:
         run_dir.release()

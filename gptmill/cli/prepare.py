@@ -56,8 +56,8 @@ def prepare(
     name
         Folder under data_dir to write; the dataset's name, or that of the first input.
     tokenizer
-        char, byte, bpe-N (a vocabulary of N learned from this text), gpt2, cl100k (gpt4), o200k (gpt4o), or a folder
-        with a saved tokenizer.
+        char, byte, bpe-N (a vocabulary of N learned from this text), gpt2, cl100k (gpt4), o200k (gpt4o), or a folder:
+        a run, a saved tokenizer, or a model in Hugging Face's layout.
     data_dir
         Where datasets are.
     val_fraction

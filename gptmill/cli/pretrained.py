@@ -18,13 +18,16 @@ from gptmill.cli.weights import best_first, is_possible, shape_in
 from gptmill.config.layers import Layer, Setting
 from gptmill.config.own import OwnConfig
 from gptmill.config.resolve import Resolved
+from gptmill.config.rules.names import names_model
 from gptmill.config.wording import one_line
+from gptmill.data.facts import other_tokenizer
 from gptmill.data.tokenizers import Tokenizer, load_tokenizer
 from gptmill.errors import CheckpointError, UserError
 from gptmill.interop.architecture import PUBLISHED, shape_of
 from gptmill.plain import read_plain
-from gptmill.plan.types import Plan
+from gptmill.plan.types import DataFacts, Plan
 from gptmill.shapes import ModelShape
+from gptmill.track.describe import is_run
 from gptmill.train import manifest
 from gptmill.train.start import check_start
 
@@ -64,6 +67,11 @@ def find(name: str) -> Source:
         return _local(name, path)
     if path.is_file():
         raise UserError(f"init_from={one_line(name)}: a file; `gptmill import {one_line(name)} --out DIR` makes it DIR")
+    if not names_model(name):
+        raise UserError(
+            f"init_from={one_line(name)}: no such folder or file, and no name on the Hub, which is OWNER/NAME; look for a "
+            f"slip in the path"
+        )
     repo = f"{OWNER}{name}" if name in PUBLISHED else name
     if name in PUBLISHED:
         return Source(name, PUBLISHED[name], None, repo)
@@ -75,7 +83,8 @@ def find(name: str) -> Source:
 
 def _local(name: str, path: Path) -> Source:
     if (path / manifest.MANIFEST).is_file():
-        return Source(name, shape_in(path), Path(os.path.realpath(path)), ours=True)
+        checkpoint = Path(os.path.realpath(path))  # RUN/best is a link
+        return Source(name, shape_in(checkpoint), checkpoint, ours=True)
     if checkpoints := best_first(path):
         problems: list[str] = []
         for checkpoint in checkpoints:
@@ -84,6 +93,10 @@ def _local(name: str, path: Path) -> Source:
             except CheckpointError as error:
                 problems += error.problems
         raise CheckpointError(*problems)
+    if is_run(path):
+        raise CheckpointError(
+            f"init_from={one_line(name)}: a run that has no checkpoint yet; train it, or name another"
+        )
     if not (path / CONFIG).is_file():
         raise UserError(
             f"init_from={one_line(name)}: holds neither a run of gptmill nor a {CONFIG} with a model beside it"
@@ -135,7 +148,9 @@ def fetch(name: str) -> Source:
         source = Source(name, source.shape, folder, source.repo)
     if source.ours:
         if problems := manifest.verify(folder):
-            raise CheckpointError(*problems)
+            others = [other.name for other in manifest.steps(folder.parent.parent) if other != folder]
+            hint = f"; or begin with another: init_from={folder.parent / others[-1]}" if others else ""
+            raise CheckpointError(*(f"{problem}{hint}" for problem in problems))
         return source
     from gptmill.interop.files import model_files
 
@@ -170,12 +185,19 @@ def start_tokenizer(plan: Plan, own: OwnConfig | None) -> Tokenizer | None:
     return tokenizer_of(fetch(plan.weights)) if plan.weights is not None and own is None else None
 
 
-def ready_start(plan: Plan, resolved: Resolved) -> None:
+def ready_start(plan: Plan, resolved: Resolved, data: DataFacts) -> None:
     """Check and fetch what a run begins with; one with a checkpoint of its own needs it no more."""
     if resolved.config.init_from != "resume":
         check_start(plan)
     if plan.weights is not None and not (resolved.own and manifest.steps(Path(resolved.own.run))):
-        fetch(plan.weights)
+        source = fetch(plan.weights)
+        if plan.weights not in PUBLISHED:  # of those advice knows the tokenizer
+            mine = tokenizer_of(source)
+            if mine is not None and (theirs := other_tokenizer(data, mine)) is not None:
+                say(
+                    f"warning: dataset: {plan.dataset} was prepared with {theirs}, and {one_line(source.name)} learned its own "
+                    f"tokens. The same ids mean other words to it. Try gptmill prepare --tokenizer {one_line(source.name)}"
+                )
 
 
 def load_into(model: nn.Module, name: str) -> None:

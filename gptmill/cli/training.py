@@ -54,7 +54,7 @@ def carry_out(
         machine, data = share_of(usable_machine(resolved), place.local_world_size), ready_data(config)
         plan = settle(resolved, config, data, machine, place.world_size)
         check_steps(profile, plan)
-        ready_start(plan, resolved)
+        ready_start(plan, resolved, data)
         if not force:
             check_fits(plan, resolved.own.run if resolved.own else config.out_dir)
         run_dir = open_run_dir(

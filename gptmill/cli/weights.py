@@ -49,9 +49,9 @@ def read_weights(run_dir: Path) -> Weights:
         except CheckpointError as error:  # damaged, or retired by the run this moment
             problems += error.problems
             continue
-        say(*(f"{problem}; sampling from {path.name} instead" for problem in problems))
+        say(*(f"{problem}; taking {path.name} instead" for problem in problems))
         return weights
-    raise CheckpointError(*problems, f"{run_dir}: no usable checkpoint to sample from; train it, or name another run")
+    raise CheckpointError(*problems, f"{run_dir}: no usable checkpoint; train it, or name another run")
 
 
 def best_first(run_dir: Path) -> list[Path]:

@@ -116,6 +116,20 @@ def dataset_tokenizer(facts: DataFacts) -> Tokenizer | None:
     return CharTokenizer(characters) if characters else None
 
 
+def other_tokenizer(facts: DataFacts, mine: Tokenizer) -> str | None:
+    """What made a dataset's ids, in words, if it was not this tokenizer; None if it was, or where nothing says it."""
+    from gptmill.data.tokenizers import canonical, same_ids
+
+    theirs = dataset_tokenizer(facts)
+    if theirs is None:
+        same = facts.tokenizer is None or facts.tokenizer == canonical(mine.name)
+    else:
+        same = same_ids(theirs, mine)
+    if same:
+        return None
+    return f"another {mine.name}" if facts.tokenizer == mine.name else str(facts.tokenizer)
+
+
 def rebuilt_characters(folder: Path, n_tokens: int) -> str | None:
     """nanoGPT's character vocabulary, from the text beside its files; None when they do not belong together.
 

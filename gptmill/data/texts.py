@@ -179,7 +179,7 @@ class TextFiles:
         except UnicodeEncodeError as error:
             if self._errors == "strict":
                 raise DataError(
-                    f"{where}: character {error.start} is half a surrogate pair; --errors replace"
+                    f"{where}: character {error.start} is half a surrogate pair; gptmill prepare --errors replace puts U+FFFD there"
                 ) from None
             whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             self.replaced += whole.count("\ufffd") - text.count("\ufffd")
@@ -204,4 +204,4 @@ def _line(file: BinaryIO, path: Path) -> bytes:
 
 
 def _not_utf8(where: str, byte: int) -> str:
-    return f"{where} (0x{byte:02x}) is not UTF-8; convert the file, or --errors replace puts U+FFFD there and counts"
+    return f"{where} (0x{byte:02x}) is not UTF-8; convert the file, or gptmill prepare --errors replace puts U+FFFD there and counts"

@@ -52,6 +52,11 @@ def shape_of(config: Mapping[str, Any], where: str) -> ModelShape:
         UserError: another architecture, or an option of it that computes what we do not; one line each.
     """
     keys = _Keys(config, where)
+    if isinstance(how := config.get("quantization_config"), dict):
+        keys.problems.append(
+            f"{where}: quantization_config={how.get('quant_method')!r:.40}: its weights are codes, not numbers; take the model "
+            f"they were made of"
+        )
     kind = config.get("model_type")
     if kind == "gpt2":
         shape = _gpt2(keys)

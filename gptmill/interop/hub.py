@@ -32,6 +32,6 @@ def download(repo: str, patterns: tuple[str, ...], what: str) -> Path:
     except Exception as error:  # of the library's own, of its HTTP client's, of the disk
         says = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"{what}: could not be downloaded ({says[0]:.160}); on a machine with a network, `hf download {repo} "
+            f"{what}: is no folder here, and could not be downloaded ({says[0]:.160}); on a machine with a network, `hf download {repo} "
             f"--local-dir DIR`, then give DIR in its place"
         ) from None

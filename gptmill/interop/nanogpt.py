@@ -39,7 +39,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever a file from elsewhere makes of the reader
-        says = str(error).strip().splitlines() or [type(error).__name__]
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        says = [f"it names {named[1]}"] if named else str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"{path}: not a file of tensors and plain values ({says[0]:.120}); nothing else is read, since it could run "
             f"code; where you trust it, save its state_dict alone with torch.save"

@@ -166,6 +166,7 @@ def test_every_kind_says_what_it_reads():
     assert {kind: TOKENIZERS[kind].reads for kind in TOKENIZERS} == {
         "char": "all",
         "byte": "nothing",
+        "byte_level": "nothing",
         "bpe": "sample",
         "gpt2": "nothing",
         "cl100k": "nothing",

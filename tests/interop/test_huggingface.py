@@ -197,6 +197,7 @@ BROKEN = {
     "no number": ({"n_layer": "12"}, "n_layer='12'"),
     "heads that do not divide": ({"n_head": 5}, "sizes"),
     "enormous": ({"n_embd": 10**12, "n_head": 10**12}, "sizes"),
+    "weights in codes": ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config='gptq'"),
     "an unknown activation": ({"activation_function": "snake"}, "activation_function='snake'"),
 }
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptmill.cli.runs import imported
+from gptmill.data.facts import other_tokenizer, read_facts
 from gptmill.data.inputs import text_files
 from gptmill.data.layout import is_dataset, split_files
-from gptmill.data.tokenizers import Tokenizer, canonical
+from gptmill.data.tokenizers import Tokenizer
 from gptmill.errors import UserError
 from gptmill.plain import read_plain
 
@@ -48,8 +49,8 @@ def of_dataset(path: Path, split: str, tokenizer: Tokenizer, documents: bool) ->
     if not is_dataset(path):
         raise UserError(f"{path}: no prepared dataset here; name another with --dataset, or a text with --input")
     files = split_files(path / f"{split}.bin")
-    theirs = files.meta.tokenizer if files.meta else files.flavour.tokenizer if files.flavour else None
-    if theirs is not None and theirs != canonical(tokenizer.name):
+    facts = read_facts(str(path.parent), path.name)
+    if (theirs := other_tokenizer(facts, tokenizer)) is not None:
         raise UserError(
             f"{path}: was prepared with {theirs}, the run knows {tokenizer.name}; name its text with --input"
         )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from gptmill.data.tokenizers import bpe, byte, char, gpt2, ranks  # noqa: F401  each joins TOKENIZERS
+from gptmill.data.tokenizers import bpe, byte, byte_level, char, gpt2, ranks  # noqa: F401  each joins TOKENIZERS
 from gptmill.data.tokenizers.base import TOKENIZERS, Tokenizer
-from gptmill.errors import DataError
+from gptmill.errors import DataError, UserError
 from gptmill.plain import read_plain
 
-__all__ = ["TOKENIZERS", "Tokenizer", "canonical", "load_tokenizer", "make_tokenizer", "what_it_reads"]
+__all__ = ["TOKENIZERS", "Tokenizer", "canonical", "load_tokenizer", "make_tokenizer", "same_ids", "what_it_reads"]
 
 ALIASES = {"gpt4": "cl100k", "cl100k_base": "cl100k", "gpt4o": "o200k", "o200k_base": "o200k"}
 LARGEST_JSON = 64 * 2**20  # [bytes]
@@ -39,11 +40,11 @@ def make_tokenizer(name: str, texts: Iterable[str] = ()) -> Tokenizer:
     """A tokenizer for preparing data.
 
     Args:
-        name: 'char', 'byte', 'bpe-N' (learned from texts), 'gpt2', 'cl100k', 'o200k', or a folder: one saved before, or GPT-2's two files.
+        name: 'char', 'byte', 'bpe-N' (learned from texts), 'gpt2', 'cl100k', 'o200k', or a folder: one saved before, a run's, that of a
+            Hugging Face model, or GPT-2's two files.
     """
     if _is_folder(name):
-        folder = Path(name)
-        return load_tokenizer(folder) if (folder / "tokenizer.json").exists() else gpt2.from_folder(folder)
+        return _of_folder(Path(os.path.expanduser(name)))
     kind, _, argument = canonical(name).partition("-")
     TOKENIZERS[kind].check(argument)
     return TOKENIZERS[kind].trained(argument, texts)
@@ -74,4 +75,50 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
 
 
 def _is_folder(name: str) -> bool:
-    return canonical(name).partition("-")[0] not in TOKENIZERS and Path(name).is_dir()
+    kind, _, argument = canonical(name).partition("-")
+    meant = kind in TOKENIZERS and (not argument or argument.isdigit())  # a folder may well be named gpt2-medium
+    return not meant and os.path.isdir(os.path.expanduser(name))
+
+
+def _of_folder(folder: Path) -> Tokenizer:
+    """One that was saved, a run's, that of a model in Hugging Face's layout, or GPT-2's two files."""
+    from gptmill.data.tokenizers import exchange
+
+    if not (folder / "tokenizer.json").exists() and (folder / "tokenizer").is_dir():
+        return load_tokenizer(folder / "tokenizer")
+    try:
+        saved = "kind" in json.loads(read_plain(folder / "tokenizer.json", LARGEST_JSON))
+    except FileNotFoundError:
+        saved = False
+    except (OSError, ValueError, TypeError, RecursionError):
+        saved = True  # which says what is wrong with it
+    if saved:
+        return load_tokenizer(folder)
+    if (folder / gpt2.ENCODER).exists():
+        return gpt2.from_folder(folder)
+    found = exchange.from_folder(folder)
+    if found is None and any(
+        (folder / name).exists() for name in (exchange.FILE, exchange.VOCABULARY, exchange.SETTINGS)
+    ):
+        raise UserError(
+            f"tokenizer={folder}: not byte-level byte-pair encoding, characters or bytes, which gptmill has; prepare the "
+            f"text with another, or encode it elsewhere into train.bin and val.bin"
+        )
+    return found or _of_dataset(folder) or gpt2.from_folder(folder)
+
+
+def _of_dataset(folder: Path) -> Tokenizer | None:
+    """nanoGPT's characters, of a folder with the text that its files were made of."""
+    from gptmill.data.facts import dataset_tokenizer, read_facts
+    from gptmill.data.layout import is_dataset
+
+    return dataset_tokenizer(read_facts(str(folder.parent), folder.name)) if is_dataset(folder) else None
+
+
+def same_ids(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether the ids of two tokenizers stand for the same text. A name does not say it: two texts teach two bpe-4096."""
+    if one.name == other.name and one.name.partition("-")[0] not in ("bpe", "char"):
+        return True
+    if (one.vocab_size, one.end_of_text) != (other.vocab_size, other.end_of_text):
+        return False
+    return all(one.piece(token) == other.piece(token) for token in range(one.vocab_size))

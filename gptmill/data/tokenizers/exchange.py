@@ -9,12 +9,14 @@ from typing import Any
 from gptmill.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from gptmill.data.tokenizers.bpe import BpeTokenizer, printable_bytes
 from gptmill.data.tokenizers.byte import ByteTokenizer
+from gptmill.data.tokenizers.byte_level import ByteLevelTokenizer
 from gptmill.data.tokenizers.char import CharTokenizer
 from gptmill.data.tokenizers.gpt2 import Gpt2ByName
 from gptmill.errors import DataError
 from gptmill.plain import read_plain
 
 FILE, SETTINGS, VOCABULARY, MERGES = "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"
+SPECIAL = "special_tokens_map.json"
 
 
 def as_files(tokenizer: Tokenizer, block_size: int) -> dict[str, str] | None:
@@ -25,6 +27,14 @@ def as_files(tokenizer: Tokenizer, block_size: int) -> dict[str, str] | None:
     """
     if isinstance(tokenizer, Gpt2ByName):
         tokenizer = tokenizer.files
+    settings: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": block_size,
+        "clean_up_tokenization_spaces": False,
+    }
+    if isinstance(tokenizer, ByteLevelTokenizer):
+        raw, end = tokenizer.theirs()
+        return {FILE: raw, SETTINGS: json.dumps(settings | ({"eos_token": end} if end else {}), indent=1) + "\n"}
     files: dict[str, str] = {}
     if isinstance(tokenizer, BpeTokenizer):
         vocabulary, merges = tokenizer.files()
@@ -36,11 +46,6 @@ def as_files(tokenizer: Tokenizer, block_size: int) -> dict[str, str] | None:
         made = _characters(tokenizer.characters)
     else:
         return None
-    settings: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": block_size,
-        "clean_up_tokenization_spaces": False,
-    }
     if tokenizer.end_of_text is not None:
         made.add_special_tokens([END_OF_TEXT])
         settings |= {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "unk_token": END_OF_TEXT}
@@ -74,7 +79,13 @@ def from_folder(folder: Path) -> Tokenizer | None:
     Raises:
         DataError: its files cannot be read.
     """
-    body = _json(folder / FILE)
+    body, settings = _json(folder / FILE), _json(folder / SETTINGS)
+    end = _content(settings.get("eos_token")) or _content(_json(folder / SPECIAL).get("eos_token"))
+    if body and (end not in (None, END_OF_TEXT) or not _is_plain(body)):
+        return _byte_level_kind(body, end)
+    named = str(settings.get("tokenizer_class") or "GPT2").startswith(("GPT2", "PreTrained"))
+    if settings.get("add_prefix_space") or not (body or named):
+        return None  # without its tokenizer.json nothing says how it cuts a text
     model = body.get("model", {}) if body else {"vocab": _json(folder / VOCABULARY), "merges": _merges(folder)}
     vocabulary, merges = model.get("vocab"), model.get("merges") or []
     if not isinstance(vocabulary, dict) or not all(type(token) is int for token in vocabulary.values()):
@@ -86,11 +97,44 @@ def from_folder(folder: Path) -> Tokenizer | None:
         return CharTokenizer("".join(pieces))
     pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in merges]
     if pieces[:256] == list(printable_bytes().values()) and all(len(pair) == 2 for pair in pairs):
-        return _bpe([(left, right) for left, right in pairs], pieces)
-    if sorted(pieces[:256]) == sorted(printable_bytes().values()) and not pairs:
+        found = _bpe([(left, right) for left, right in pairs], pieces)
+        if found is not None:
+            return found
+    elif sorted(pieces[:256]) == sorted(printable_bytes().values()) and not pairs:
         bytes_in_order = pieces[:256] == [printable_bytes()[byte] for byte in range(256)]
-        return ByteTokenizer() if bytes_in_order and len(pieces) <= ByteTokenizer.vocab_size else None
-    return None
+        if bytes_in_order and len(pieces) <= ByteTokenizer.vocab_size:
+            return ByteTokenizer()
+    return _byte_level_kind(body, end) if body else None
+
+
+def _is_plain(body: dict[str, Any]) -> bool:
+    """Whether a text is cut as GPT-2 cuts it, or into characters, and there is no token but the vocabulary's and an end of text."""
+    cut = body.get("pre_tokenizer")
+    cut = cut if isinstance(cut, dict) else {}
+    model = body.get("model")
+    merges = model.get("merges") if isinstance(model, dict) else None
+    if cut.get("type") == "ByteLevel":
+        as_gpt2 = not cut.get("add_prefix_space") and cut.get("use_regex", True) is bool(merges)
+    else:
+        as_gpt2 = cut.get("type") == "Split" and not merges
+    added = body.get("added_tokens") or []
+    known = isinstance(added, list) and all(
+        isinstance(one, dict) and one.get("content") == END_OF_TEXT for one in added
+    )
+    return as_gpt2 and known and body.get("normalizer") is None
+
+
+def _byte_level_kind(body: dict[str, Any], end: str | None) -> Tokenizer | None:
+    try:
+        return ByteLevelTokenizer(json.dumps(body, ensure_ascii=False, sort_keys=True), end)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _content(token: object) -> str | None:
+    """A token as tokenizer_config.json writes it: its text, or an object around that."""
+    found = token.get("content") if isinstance(token, dict) else token
+    return found if isinstance(found, str) else None
 
 
 def _bpe(merges: list[tuple[str, str]], pieces: list[str]) -> Tokenizer | None:
