@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 SOON = 0.5  # processor seconds for a line about a mistake, start-up of Python included
-LIBRARIES = "import cyclopts, pydantic, yaml"
+PLUGINS = "PYDANTIC_DISABLE_PLUGINS"  # which the command sets by itself
+LIBRARIES = f"import os; os.environ[{PLUGINS!r}] = '__all__'; import cyclopts, pydantic, yaml"
 TIMES = 3.6  # so much longer than its libraries alone take to import, on a quiet machine 0.14 s, a command may take
 TRIES = 5
 
@@ -29,7 +30,7 @@ def answer(code: str, words: list[str]) -> Answer:
         child = os.posix_spawn(
             sys.executable,
             [sys.executable, "-c", code, *words],
-            {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            {**{k: v for k, v in os.environ.items() if k != PLUGINS}, "PYTHONPATH": str(Path(__file__).parents[1])},
             file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, err.fileno(), 2)],
         )
         _, status, used = os.wait4(child, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -23,7 +24,7 @@ PEAK = re.compile(r"^peak memory: (\d+) bytes")
 
 @dataclass(frozen=True)
 class Peers:
-    """Where the others are; None = not asked for. Args: hugging_face, litgpt: a Python that has it installed."""
+    """Where the others are, absolute; None = not asked for. Args: hugging_face, litgpt: a Python that has it installed."""
 
     nanogpt: Path | None
     hugging_face: Path | None
@@ -99,7 +100,12 @@ def measure(name: str, python: Path, command: Command, work: Path, size: Size, d
     losses: list[float] = []
     times: list[float] = []
     first, peak, lines = 0.0, 0, []
-    with subprocess.Popen(words, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    where = (
+        {**os.environ, "PYTHONPATH": str(ROOT)} if name == "gptmill" else None
+    )  # this checkout, not an installed one
+    with subprocess.Popen(
+        words, cwd=work, env=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout
         for line in process.stdout:
             lines.append(line)

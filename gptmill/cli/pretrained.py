@@ -22,7 +22,7 @@ from gptmill.config.rules.names import names_model
 from gptmill.config.wording import one_line
 from gptmill.data.facts import other_tokenizer
 from gptmill.data.tokenizers import Tokenizer, load_tokenizer
-from gptmill.errors import CheckpointError, UserError
+from gptmill.errors import CheckpointError, DataError, UserError
 from gptmill.interop.architecture import PUBLISHED, shape_of
 from gptmill.plain import read_plain
 from gptmill.plan.types import DataFacts, Plan
@@ -192,12 +192,22 @@ def ready_start(plan: Plan, resolved: Resolved, data: DataFacts) -> None:
     if plan.weights is not None and not (resolved.own and manifest.steps(Path(resolved.own.run))):
         source = fetch(plan.weights)
         if plan.weights not in PUBLISHED:  # of those advice knows the tokenizer
-            mine = tokenizer_of(source)
-            if mine is not None and (theirs := other_tokenizer(data, mine)) is not None:
-                say(
-                    f"warning: dataset: {plan.dataset} was prepared with {theirs}, and {one_line(source.name)} learned its own "
-                    f"tokens. The same ids mean other words to it. Try gptmill prepare --tokenizer {one_line(source.name)}"
-                )
+            warn_of_other_tokens(plan, source, data)
+
+
+def warn_of_other_tokens(plan: Plan, source: Source, data: DataFacts) -> None:
+    """Say when the data's ids mean other words than the model learned; silent where its tokenizer cannot be read."""
+    assert source.folder is not None
+    try:
+        mine = tokenizer_of(source)
+    except DataError:
+        return
+    if mine is not None and (theirs := other_tokenizer(data, mine)) is not None:
+        folder = source.folder.parent.parent / "tokenizer" if source.ours else source.folder
+        say(
+            f"warning: dataset: {plan.dataset} was prepared with {theirs}, and {one_line(source.name)} learned its own "
+            f"tokens. The same ids mean other words to it. Try gptmill prepare --tokenizer {folder}"
+        )
 
 
 def load_into(model: nn.Module, name: str) -> None:

@@ -119,7 +119,9 @@ class Runner:
         (run_dir / ERROR).unlink(missing_ok=True)
         beats = Path(tempfile.mkdtemp(dir=folder))
         supervisor_file(beats).write_text(str(os.getpid()))
-        words = [*run.argv, *self.words, f"--out_dir={run_dir}", *(["--resume"] if is_run(run_dir) else [])]
+        words = [*run.argv, *self.words, f"--out_dir={run_dir}"]
+        if is_run(run_dir):  # it has recorded which model it began with
+            words = [word for word in words if not word.replace("-", "_").startswith("__init_from")] + ["--resume"]
         if run.settings:
             replace(self.study / f"{run.id}.yaml", as_config(run))
             words.append(str(self.study / f"{run.id}.yaml"))

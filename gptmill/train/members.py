@@ -69,7 +69,8 @@ def restore_moments(path: Path, state: TrainState, saved: dict[str, Tensor]) -> 
     ordered = [names[weight] for group in state.optimizer.param_groups for weight in group["params"]]
     position = {name: i for i, name in enumerate(ordered)}
     moments: dict[int, dict[str, Tensor]] = {}
-    for full_name, value in saved.items():
+    for full_name in list(saved):
+        value = saved.pop(full_name)  # so that not all of them are in memory twice
         name, _, key = full_name.rpartition(".")
         if name not in position:
             raise CheckpointError(f"{path}: holds {full_name}, which this optimizer does not update")

@@ -144,6 +144,12 @@ def test_an_arm_may_begin_with_a_model(folder: Path, first: dict[str, Any]) -> N
     begins = next(event["val_loss"] for event in events if event["event"] == "eval_done")
     assert begins == pytest.approx(first["arms"][0]["runs"][0]["val_loss"], abs=1e-6)  # where the model had ended
 
+    log = folder / "out-start" / "pretrained-seed1337" / "metrics.jsonl"  # as if it had been stopped before its end
+    log.write_text("".join(line for line in log.open() if "run_done" not in line))
+    again = gptmill(folder, "ablate", "start.yaml", *words, "--json").json()
+    (run,) = again["arms"][1]["runs"]
+    assert run["finished"] and run["val_loss"] == found["arms"][1]["runs"][0]["val_loss"]
+
 
 @pytest.mark.parametrize(
     ("words", "says"),

@@ -8,9 +8,8 @@ import sys
 def tell_memory() -> None:
     import torch
 
-    if torch.cuda.is_available():
-        peak = torch.cuda.max_memory_reserved()
-    else:  # ru_maxrss would count what started this process, too
+    peak = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0
+    if not peak:  # nothing was on a GPU; ru_maxrss would count what started this process, too
         with open("/proc/self/status") as file:
             peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
     print(f"peak memory: {peak} bytes", flush=True)
