@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_format
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from gptmill.plan.plan import make_plan
 from gptmill.plan.types import DataFacts
 from gptmill.shapes import ModelShape
 from gptmill.track.describe import describe, is_run
-from gptmill.track.run_dir import open_run_dir
+from gptmill.track.whole_run import whole_run
 from gptmill.units import count
 
 if TYPE_CHECKING:
@@ -152,26 +151,18 @@ def write_run(found: Found, tokenizer: Tokenizer | None, path: str, out: Path, o
     from gptmill.train.retention import mark_best
 
     state = new_state(plan)
-    fill(state.model, found.weights(), path)  # first: damaged weights must not cost the run that --overwrite replaces
     state.iter, state.best_val_loss = found.step, found.best_val_loss
-    was_there = out.exists()
-    run_dir = open_run_dir(out, explicit=True, overwrite=overwrite, complete=lambda _: True)
-    try:
+    with whole_run(out, overwrite=overwrite) as (run_dir, fresh):
         say(*run_dir.notices)
+        fill(state.model, found.weights(), path)
         save_tokenizer = tokenizer.save if tokenizer else None
-        describe(out, resolved.config.model_dump(), resolved.origins, plan, save_tokenizer=save_tokenizer)
-        saved = save(out, state, run_facts(plan, data), best=True)
-        mark_best(out, saved.path)
-        return {
-            "run_dir": str(out),
-            "params": plan.params,
-            "architecture": plan.architecture,
-            "tokenizer": name,
-            "weights_sha256": weights_sha256(state.model),
-        }
-    except BaseException:
-        if not was_there:  # half a run would only be in the way of the next try
-            shutil.rmtree(out, ignore_errors=True)
-        raise
-    finally:
-        run_dir.release()
+        describe(fresh, resolved.config.model_dump(), resolved.origins, plan, save_tokenizer=save_tokenizer)
+        saved = save(fresh, state, run_facts(plan, data), best=True)
+        mark_best(fresh, saved.path)
+    return {
+        "run_dir": str(out),
+        "params": plan.params,
+        "architecture": plan.architecture,
+        "tokenizer": name,
+        "weights_sha256": weights_sha256(state.model),
+    }

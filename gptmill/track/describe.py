@@ -24,7 +24,7 @@ FORMAT = "gptmill-run"  # in config.json; what makes a folder recognisable as ou
 ROOMS = ("data", "model", "optim", "parallel", "train")  # what a run computes depends on these
 
 # Half-written files of a killed process, and every name we ever write into a run folder.
-TEMPORARY = re.compile(r"\.(config\.json|plan\.json|report\.html|run_[\w-]+\.json|best|source|tokenizer)\.\w{8}")
+TEMPORARY = re.compile(r"\.(config\.json|plan\.json|report\.html|run_[\w-]+\.json|best|source|tokenizer|import)\.\w{8}")
 OURS = re.compile(
     r"config\.json|plan\.json|metrics\.jsonl|run_[\w-]+\.json|console\.log|checkpoints|best|models|snapshots|tensorboard|wandb|report\.html|\.?trace\.json\.gz"
     r"|source|tokenizer|stacks_step_\d+\.txt|" + TEMPORARY.pattern

@@ -46,13 +46,20 @@ class RunDir:
 
 
 def open_run_dir(
-    out_dir: str | Path, *, explicit: bool, resume: bool = False, overwrite: bool = False, complete: Complete
+    out_dir: str | Path,
+    *,
+    explicit: bool,
+    resume: bool = False,
+    overwrite: bool = False,
+    complete: Complete,
+    clear: bool = True,
 ) -> RunDir:
     """Find or make the folder for a run, and lock it.
 
     Args:
         explicit: ``out_dir`` was a flag, so it is meant exactly; else a used X gives way to X-2, X-3, ...
         complete: tells from the run_done record of a run whether there is nothing left to do.
+        clear: whether ``overwrite`` deletes the old run now; else the caller does when the new one is written.
 
     Raises:
         UserError: the folder is used, is not a run folder, or cannot be written.
@@ -65,8 +72,11 @@ def open_run_dir(
         if resume:
             return _resume(base, explicit, complete)
         if overwrite:
+            if base.is_dir() and _used(base):
+                _require_run(base, "--overwrite deletes runs only")
             run = _hold(base)
-            _clear(run.path)
+            if clear:
+                _clear(run.path)
             return run
         return _exact(base) if explicit else _next_free(base)
     except OSError as error:

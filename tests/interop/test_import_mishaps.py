@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from gptmill.cli.pretrained import fetch, find
 from gptmill.cli.runs import chosen_run
 from gptmill.cli.weights import best_first
 from gptmill.data.tokenizers import make_tokenizer
-from gptmill.errors import CheckpointError, GptmillError, UserError
+from gptmill.errors import CheckpointError, GptmillError, TryAgain, UserError
+from gptmill.track.lock import lock_folder
 from tests.interop.theirs import saved
 
 
@@ -45,6 +47,59 @@ def test_an_import_that_stops_halfway_takes_its_folder_away(folder: Path, monkey
     with pytest.raises(OSError, match="No space"):
         import_(str(folder / "hf"), out=folder / "half")
     assert not (folder / "half").exists()
+    (folder / "bare").mkdir()
+    with pytest.raises(OSError, match="No space"):
+        import_(str(folder / "hf"), out=folder / "bare")
+    assert list((folder / "bare").iterdir()) == []
+    before = content(folder / "run")
+    with pytest.raises(OSError, match="No space"):
+        import_(str(folder / "hf"), out=folder / "run", overwrite=True)
+    assert content(folder / "run") == before
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert files
+    return files
+
+
+def test_a_run_that_is_replaced_is_gone_and_what_is_not_a_runs_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = folder / "again"
+    shutil.copytree(folder / "run", run, symlinks=True)
+    (run / "metrics.jsonl").write_text("{}\n")
+    (run / "notes.txt").write_text("mine")
+    before = content(run)
+    rename = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        if Path(target) == run / "plan.json" and Path(source).parent.name == "new":
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr(os, "rename", late)
+        import_(str(folder / "hf"), out=run, overwrite=True)
+    assert content(run) == before
+    held, _ = lock_folder(run)
+    with pytest.raises(TryAgain):
+        import_(str(folder / "hf"), out=run, overwrite=True)
+    os.close(held)
+    import_(str(folder / "hf"), out=run, overwrite=True)
+    assert {path.name for path in run.iterdir()} == {path.name for path in (folder / "run").iterdir()} | {"notes.txt"}
+    assert (run / "best").resolve() == run / "checkpoints/step_00000000"
+    shutil.rmtree(run)
+
+
+def test_a_folder_that_is_no_run_is_left_alone_before_weights_are_read(folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine/notes.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="not a run's"):
+            import_(str(folder / "cut"), out=folder / "mine", overwrite=overwrite)
+    assert [path.name for path in (folder / "mine").iterdir() if path.name != ".lock"] == ["notes.txt"]
+    shutil.rmtree(folder / "mine")
 
 
 @pytest.mark.parametrize(
