@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from gptmill.cli.evaluating.texts import of_dataset
 from gptmill.data.facts import other_tokenizer, read_facts
 from gptmill.data.tokenizers import load_tokenizer, make_tokenizer, same_ids
 from gptmill.data.tokenizers.bpe import BpeTokenizer, printable_bytes
@@ -87,6 +89,36 @@ def test_one_that_adds_to_a_text_or_changes_it_is_refused(other: dict[str, Any],
         make_tokenizer(str(tmp_path))
 
 
+def test_one_that_transformers_puts_a_space_before_by_its_settings_is_refused(tmp_path: Path) -> None:
+    written(tmp_path, CUT, ENDS)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"add_prefix_space": True}))
+    assert from_folder(tmp_path) is None
+
+
+def test_a_token_that_was_added_leaves_the_ids_of_a_text_what_they_were(tmp_path: Path) -> None:
+    theirs = written(tmp_path, PLAIN, ["<|endoftext|>", "[PAD]"])
+    theirs.add_special_tokens({"pad_token": "[PAD]", "eos_token": "<|endoftext|>"})
+    theirs.save_pretrained(tmp_path)
+    padded = from_folder(tmp_path)
+    assert padded is not None and padded.vocab_size == len(theirs) == learned().vocab_size + 1
+    assert padded.end_of_text == learned().end_of_text
+    assert same_ids(learned(), padded) and not same_ids(padded, learned())
+    written(tmp_path / "first", PLAIN, ENDS[:1], first=True)  # as many ids, and all of them others
+    shifted = from_folder(tmp_path / "first")
+    assert shifted is not None and not same_ids(learned(), shifted)
+
+
+def test_without_an_end_of_text_there_is_no_id_for_it(tmp_path: Path) -> None:
+    pieces = [*printable_bytes().values(), *("".join(pair) for pair in learned().merges)]
+    made = Tokenizer(models.BPE(vocab={piece: n for n, piece in enumerate(pieces)}, merges=learned().merges))
+    made.pre_tokenizer, made.decoder = PLAIN, decoders.ByteLevel()
+    made.save(str(tmp_path / "tokenizer.json"))
+    found = from_folder(tmp_path)
+    assert found is not None and (found.vocab_size, found.end_of_text) == (made.get_vocab_size(), None)
+    assert found.encode(TEXT) == made.encode(TEXT).ids == learned().encode(TEXT)
+
+
 def test_a_folder_may_be_named_like_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "gpt2-medium", CUT, ENDS)
     monkeypatch.chdir(tmp_path)
@@ -110,3 +142,17 @@ def test_text_of_the_same_name_and_other_tokens_is_refused_by_eval_and_warned_of
     small = (*short, "--gradient_accumulation_steps=1", "--out_dir=out")
     done = gptmill(tmp_path, "train", "--init_from=run", "--dataset=two", *small)
     assert done.code == 0 and "The same ids mean other words to it" in done.err, done.err
+
+
+def test_a_split_is_measured_though_the_other_or_the_tokenizer_is_missing(tmp_path: Path) -> None:
+    for name in ("bare", "ours"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bare/train.bin").write_bytes(b"\1\0\2\0" * 40)  # nanoGPT's
+    assert of_dataset(tmp_path / "bare", "train", learned(), False).n_tokens == 80
+    (tmp_path / "t.txt").write_text("green bottles on the wall\n" * 90)
+    assert gptmill(tmp_path, "prepare", "--input", "t.txt", "--tokenizer=bpe-300").code == 0
+    mine = load_tokenizer(tmp_path / "data/t/tokenizer")
+    (tmp_path / "data/t/tokenizer/tokenizer.json").unlink()
+    assert of_dataset(tmp_path / "data/t", "train", mine, False).n_tokens
+    with pytest.raises(UserError, match="was prepared with bpe-300, the run knows bpe-400"):
+        of_dataset(tmp_path / "data/t", "train", learned(), False)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from gptmill.cli.runs import imported
 from gptmill.data.facts import other_tokenizer, read_facts
 from gptmill.data.inputs import text_files
-from gptmill.data.layout import is_dataset, split_files
-from gptmill.data.tokenizers import Tokenizer
-from gptmill.errors import UserError
+from gptmill.data.layout import SplitFiles, is_dataset, split_files
+from gptmill.data.tokenizers import Tokenizer, canonical
+from gptmill.errors import DataError, UserError
 from gptmill.plain import read_plain
 
 if TYPE_CHECKING:
@@ -49,12 +49,22 @@ def of_dataset(path: Path, split: str, tokenizer: Tokenizer, documents: bool) ->
     if not is_dataset(path):
         raise UserError(f"{path}: no prepared dataset here; name another with --dataset, or a text with --input")
     files = split_files(path / f"{split}.bin")
-    facts = read_facts(str(path.parent), path.name)
-    if (theirs := other_tokenizer(facts, tokenizer)) is not None:
+    if (theirs := _other(path, files, tokenizer)) is not None:
         raise UserError(
             f"{path}: was prepared with {theirs}, the run knows {tokenizer.name}; name its text with --input"
         )
     return Text(f"{path.name}/{split}", _prepared(path, split, tokenizer, documents), files.tokens)
+
+
+def _other(path: Path, files: SplitFiles, mine: Tokenizer) -> str | None:
+    """What made a split's ids, if it was not this tokenizer."""
+    try:
+        return other_tokenizer(read_facts(str(path.parent), path.name), mine)
+    except (
+        DataError
+    ):  # the other split or tokenizer/ is missing or damaged: this one can be measured, and names must do
+        theirs = files.meta.tokenizer if files.meta else files.flavour.tokenizer if files.flavour else None
+        return None if theirs == canonical(mine.name) else theirs
 
 
 def own_dataset(name: str) -> Path:

@@ -116,9 +116,12 @@ def _of_dataset(folder: Path) -> Tokenizer | None:
 
 
 def same_ids(one: Tokenizer, other: Tokenizer) -> bool:
-    """Whether the ids of two tokenizers stand for the same text. A name does not say it: two texts teach two bpe-4096."""
+    """Whether every id that one has stands for the same text in the other, which may have more: GPT-2's with a token added.
+
+    A name does not say it: two texts teach two bpe-4096.
+    """
     if one.name == other.name and one.name.partition("-")[0] not in ("bpe", "char"):
         return True
-    if (one.vocab_size, one.end_of_text) != (other.vocab_size, other.end_of_text):
+    if one.end_of_text != other.end_of_text or one.vocab_size > other.vocab_size:
         return False
     return all(one.piece(token) == other.piece(token) for token in range(one.vocab_size))

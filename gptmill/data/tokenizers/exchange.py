@@ -81,10 +81,12 @@ def from_folder(folder: Path) -> Tokenizer | None:
     """
     body, settings = _json(folder / FILE), _json(folder / SETTINGS)
     end = _content(settings.get("eos_token")) or _content(_json(folder / SPECIAL).get("eos_token"))
+    if settings.get("add_prefix_space"):
+        return None  # transformers puts a space before a text then, whatever tokenizer.json says
     if body and (end not in (None, END_OF_TEXT) or not _is_plain(body)):
         return _byte_level_kind(body, end)
     named = str(settings.get("tokenizer_class") or "GPT2").startswith(("GPT2", "PreTrained"))
-    if settings.get("add_prefix_space") or not (body or named):
+    if not (body or named):
         return None  # without its tokenizer.json nothing says how it cuts a text
     model = body.get("model", {}) if body else {"vocab": _json(folder / VOCABULARY), "merges": _merges(folder)}
     vocabulary, merges = model.get("vocab"), model.get("merges") or []
@@ -96,6 +98,9 @@ def from_folder(folder: Path) -> Tokenizer | None:
     if model.get("type") == "WordLevel" and all(len(piece) == 1 for piece in pieces):
         return CharTokenizer("".join(pieces))
     pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in merges]
+    ends = not body or end or END_OF_TEXT in vocabulary or body.get("added_tokens")
+    if pairs and not ends:
+        return _byte_level_kind(body, None)  # BpeTokenizer has an id for it, which the model may not have
     if pieces[:256] == list(printable_bytes().values()) and all(len(pair) == 2 for pair in pairs):
         found = _bpe([(left, right) for left, right in pairs], pieces)
         if found is not None:
