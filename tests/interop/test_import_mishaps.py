@@ -70,6 +70,7 @@ def test_a_run_that_is_replaced_is_gone_and_what_is_not_a_runs_stays(
     shutil.copytree(folder / "run", run, symlinks=True)
     (run / "metrics.jsonl").write_text("{}\n")
     (run / "notes.txt").write_text("mine")
+    (run / ".import.abcd_123/new").mkdir(parents=True)  # of an import that was killed
     before = content(run)
     rename = os.rename
 
