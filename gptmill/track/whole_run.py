@@ -38,9 +38,9 @@ def whole_run(out: Path, *, overwrite: bool) -> Iterator[tuple[RunDir, Path]]:
         yield run, room / NEW
         _swap(room, out)
     except BaseException:
-        if room is not None:
-            shutil.rmtree(room, ignore_errors=True)
         with contextlib.suppress(OSError):
+            if room is not None and not any((room / OLD).glob("*")):  # else a rename back failed: the old run is there
+                shutil.rmtree(room, ignore_errors=True)
             if not had_lock:
                 (out / LOCK).unlink()
             if not there:

@@ -60,9 +60,7 @@ def _other(path: Path, files: SplitFiles, mine: Tokenizer) -> str | None:
     """What made a split's ids, if it was not this tokenizer."""
     try:
         return other_tokenizer(read_facts(str(path.parent), path.name), mine)
-    except (
-        DataError
-    ):  # the other split or tokenizer/ is missing or damaged: this one can be measured, and names must do
+    except DataError:  # the other split or tokenizer/ is missing or damaged: this one can be measured, names must do
         theirs = files.meta.tokenizer if files.meta else files.flavour.tokenizer if files.flavour else None
         return None if theirs == canonical(mine.name) else theirs
 
