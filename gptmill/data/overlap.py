@@ -21,6 +21,7 @@ SAMPLED = 4096  # windows of validation at most
 DISTINCT = 8  # different tokens that a window has at least: rules and blank lines are in every text
 MOST = 2**24  # tokens of each split that are looked at, in parts evenly spread: a tenth of a second
 PART = 2**16  # tokens, whose arrays stay in the processor's cache
+AT_ONCE = 2**12  # windows whose tokens are in memory: in a text of one character all of them begin
 FEWEST = 4  # windows in both, below which it may be chance
 WORTH_SAYING = 0.2  # of the windows; of a program's files a sixth may be, for many are copies with a few changes
 # odd, with bits of both kinds all over: multiplicative hashing, Knuth, The Art of Computer Programming 3, 6.4
@@ -126,7 +127,10 @@ def _begins(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _hashes(ids: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """Of the windows that begin there [len(begins)]: 64 bits, so that two different ones are never met with the same."""
-    windows = np.lib.stride_tricks.sliding_window_view(ids, WINDOW)[begins]
-    mixed = windows * POWERS
-    mixed ^= mixed >> np.uint64(29)
-    return (mixed * POWERS[1]).sum(axis=1, dtype=np.uint64)
+    windows = np.lib.stride_tricks.sliding_window_view(ids, WINDOW)
+    found = np.empty(len(begins), np.uint64)
+    for first in range(0, len(begins), AT_ONCE):
+        mixed = windows[begins[first : first + AT_ONCE]] * POWERS
+        mixed ^= mixed >> np.uint64(29)
+        found[first : first + AT_ONCE] = (mixed * POWERS[1]).sum(axis=1, dtype=np.uint64)
+    return found

@@ -41,8 +41,11 @@ def cut(text: str, limit: int = PIECE_CHARS) -> int:
     for mark, keep in (("\n", 1), (" ", 0)):
         at = limit
         while (at := text.rfind(mark, limit // 2, at)) > 0:
+            if text[at - 1].isspace():  # no place in this run of spaces has other neighbours on both sides
+                at = limit // 2 + len(text[limit // 2 : at].rstrip())
+                continue
             # o200k's pattern lets punctuation run on over a line break into slashes
-            if not text[at - 1].isspace() and not text[at + 1].isspace() and text[at + 1] != "/":
+            if not text[at + 1].isspace() and text[at + 1] != "/":
                 return at + keep
     return limit
 
