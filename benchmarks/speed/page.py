@@ -1,4 +1,4 @@
-"""The tables of docs/guide/speed.md, from the figures on file. A test holds the page equal.
+"""What `make bench` measured, as tables in Markdown.
 
 python -m benchmarks.speed.page
 """

@@ -21,7 +21,7 @@ SAMPLED = 4096  # windows of validation at most
 DISTINCT = 8  # different tokens that a window has at least: rules and blank lines are in every text
 MOST = 2**24  # tokens of each split that are looked at, in parts evenly spread: a tenth of a second
 PART = 2**16  # tokens, whose arrays stay in the processor's cache
-AT_ONCE = 2**12  # windows whose tokens are in memory: in a text of one character all of them begin
+AT_ONCE = 2**11  # windows whose tokens are in memory: in a text of one character all of them begin
 FEWEST = 4  # windows in both, below which it may be chance
 WORTH_SAYING = 0.2  # of the windows; of a program's files a sixth may be, for many are copies with a few changes
 # odd, with bits of both kinds all over: multiplicative hashing, Knuth, The Art of Computer Programming 3, 6.4
