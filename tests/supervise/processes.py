@@ -24,8 +24,8 @@ def start(folder: Path, *words: str, path: Path | None = None) -> subprocess.Pop
     )  # fmt: skip
 
 
-def wait_for(path: Path, text: str, times: int = 1) -> None:
-    deadline = time.monotonic() + 120
+def wait_for(path: Path, text: str, times: int = 1, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if path.exists() and path.read_text().count(text) >= times:
             return
