@@ -76,8 +76,8 @@ def _nanogpt(source: Path, *, compiled: bool) -> Command:
 
 
 def _gptmill(work: Path, size: Size, device: str) -> list[str]:
-    """Without any flag for speed."""
-    own = {"device": device, "out_dir": "out-gptmill"}
+    """Without any flag for speed; the vocabulary of the data is in a pickle, which it never opens."""
+    own = {"device": device, "out_dir": "out-gptmill", "vocab_size": size.vocab_size}
     return [str(ROOT / "train.py"), *_flags({**COMMON, **size.keys, **own}), "--overwrite"]
 
 

@@ -47,7 +47,7 @@ class Plain(nn.Module):
 
     def forward(self, x_BT, y_BT):
         x_BTC = self.blocks(self.tokens(x_BT) + self.places.weight)
-        return F.cross_entropy(F.linear(self.norm(x_BTC), self.tokens.weight).view(-1, V), y_BT.view(-1))
+        return F.cross_entropy(F.linear(self.norm(x_BTC), self.tokens.weight).view(-1, V), y_BT.flatten())
 
 
 model = Plain().to(device)

@@ -6,8 +6,9 @@ import sys
 
 
 def tell_memory() -> None:
-    import torch
-
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return  # it ended before it trained
     peak = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0
     if not peak:  # nothing was on a GPU; ru_maxrss would count what started this process, too
         with open("/proc/self/status") as file:
