@@ -115,6 +115,6 @@ class RoPE(Position):
         def turn(x_BHTD: Tensor) -> Tensor:
             # whole rows at once: arithmetic on every second feature is far slower on a CPU, its backward above all
             swapped_BHTD = torch.stack((x_BHTD[..., 1::2], x_BHTD[..., 0::2]), dim=-1).flatten(-2)
-            return torch.addcmul(x_BHTD * cos_TD, swapped_BHTD, sin_TD)
+            return torch.addcmul(swapped_BHTD * sin_TD, x_BHTD, cos_TD)
 
         return turn(q_BHTD), turn(k_BGTD)

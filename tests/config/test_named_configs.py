@@ -52,7 +52,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_config_of_the_documents_and_of_nanogpt_is_there() -> None:
-    assert set(NAMED) == {*DOCUMENTS, *NANOGPT, *STUDIES, "quick"}
+    assert set(NAMED) == {*DOCUMENTS, *NANOGPT, *STUDIES, "quick", "shakespeare_char_cpu"}
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))

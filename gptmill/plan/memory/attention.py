@@ -82,7 +82,7 @@ def attention(tape: Tape, x: Value, s: Setting, width: int) -> Value:
         norm = NORMS[shape.normalization]
         q, k = (replaced(part, cast_down(tape, norm(tape, part, s, shape.head_dim), s)) for part in (q, k))
     if shape.position_encoding == "rope":
-        cosines = shape.block_size * shape.head_dim * s.width if s.narrowed else 0  # and sines, cast for each layer
+        cosines = 2 * shape.block_size * shape.head_dim * s.width if s.narrowed else 0  # and sines, cast for each layer
         q, k = (replaced(part, rotate(tape, part, s, table)) for part, table in ((q, cosines), (k, 0)))
     mixed = ATTENTION[shape.attention_backend](tape, q, k, v, s)
     out = linear(tape, mixed, s, C, C)

@@ -116,7 +116,7 @@ def tables(shape: ModelShape) -> int:
     """Numbers that a model holds beside its parameters: masks of the manual kernel, one a layer, and positions'."""
     T = shape.block_size
     masks = shape.n_layer * T * T if shape.attention_backend == "manual" else 0
-    positions = {"sinusoidal": T * shape.n_embd, "rope": T * (shape.head_dim // 2) * 2}
+    positions = {"sinusoidal": T * shape.n_embd, "rope": T * shape.head_dim * 2}
     return masks + positions.get(shape.position_encoding, 0)
 
 
