@@ -3,7 +3,8 @@
     python -m benchmarks.speed --nanogpt CHECKOUT [--hf PYTHON] [--litgpt PYTHON] [--device cuda] [--sizes S B] [--rounds 5]
 
 Machines are noisy, so only the ratio of medians from one run means anything. nanoGPT runs eager and
-compiled, the others with the settings that are fastest on the device, gptmill with no flag for speed. MFU is against the fastest matrix product of this machine in bfloat16, measured in every round.
+compiled, the others with the settings that are fastest on the device, gptmill with no flag for speed. MFU is against the
+fastest matrix product of this machine in bfloat16, measured in every round.
 """
 
 from __future__ import annotations

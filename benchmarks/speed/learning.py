@@ -14,7 +14,6 @@ import os
 import pickle
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -97,16 +96,18 @@ def main() -> None:
 
 
 def told(found: dict[str, list[dict[str, Any]]]) -> str:
-    """For a person, of the last seed and of all."""
+    """For a person, of the last seed and of all; each run is held against nanoGPT's of the same seed."""
     theirs, ours = found["nanoGPT"], found["gptmill"]
-    full = statistics.median(run["seconds"] for run in theirs)
+    pairs = [(run, other["seconds"]) for run, other in zip(ours, theirs)]
     lines = [
         f"{side}: {run['seconds']:.1f} s to a validation loss of {run['val_loss']:.4f}, {LOSS} after "
         + (f"{run['reached']:.1f} s" if run["reached"] else "more than that")
         for side, run in (("nanoGPT", theirs[-1]), ("gptmill", ours[-1]))
     ]
-    shares = ", ".join(f"1/{full / run['reached']:.1f}" for run in ours if run["reached"])
-    return "\n".join([*lines, f"to {LOSS}, of nanoGPT's {full:.1f} s: {shares}"])
+    shares = ", ".join(f"1/{full / run['reached']:.1f}" if run["reached"] else "never" for run, full in pairs)
+    then = [[loss for at, _, loss in run["evaluations"] if at <= full] for run, full in pairs]
+    losses = ", ".join(f"{seen[-1]:.4f}" if seen else "none yet" for seen in then)
+    return "\n".join([*lines, f"to {LOSS}, of nanoGPT's time: {shares}", f"loss when nanoGPT ends: {losses}"])
 
 
 if __name__ == "__main__":
