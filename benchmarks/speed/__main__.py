@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.sides import PEERS, ROOT, Measured, Peers, measure, sides
+from benchmarks.speed.machine import machine, matmul_peak
+from benchmarks.speed.sides import ROOT, Measured, Peers, measure, sides
 from benchmarks.speed.sizes import SIZES, Size, make_data
 
 
@@ -86,13 +85,6 @@ def compare(peers: Peers, size: Size, device: str, rounds: int) -> dict[str, Any
     return {"flops_per_token": flops, "matmul_peak": peak, "sides": rows}
 
 
-def matmul_peak(device: str) -> dict[str, float]:
-    """FLOP/s by precision."""
-    words = [sys.executable, str(PEERS / "peak.py"), device]
-    found: dict[str, float] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    return found
-
-
 def flops_per_token(size: Size) -> int:
     """Forward and backward, as the plan counts them."""
     from gptmill.plan.flops import flops_per_token as counted
@@ -115,23 +107,6 @@ def table(name: str, found: dict[str, Any]) -> str:
             f"{row['first_step_seconds']:>10.1f} s{ours / row['tokens_per_second']:>11.2f}x"
         )
     return "\n".join(lines) + "\n"
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What the figures depend on."""
-    import platform
-
-    import torch
-
-    from gptmill.plan.hardware import detect_machine
-
-    return {
-        "processor": detect_machine(device).name,
-        "threads": torch.get_num_threads(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, required=True, help="a checkout of nanoGPT")
     parser.add_argument("--text", type=Path, required=True, help="tiny Shakespeare, input.txt")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {"nanoGPT": [], "gptmill": []}
     with tempfile.TemporaryDirectory(prefix="gptmill-learning-") as name:
@@ -92,7 +93,7 @@ def main() -> None:
             found["nanoGPT"].append(nanogpt(folder, asked.nanogpt, seed))
             found["gptmill"].append(gptmill(folder, seed))
             print(told(found), flush=True)
-    RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    asked.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def told(found: dict[str, list[dict[str, Any]]]) -> str:

@@ -50,7 +50,7 @@ class Interval:
 
 def bands(
     curves: Sequence[Band], *, x_title: str, y_title: str, tick: Callable[[float], str], top: float | None = None,
-    zero: bool = False, height: int = 340,
+    zero: bool = False, height: int = 340, y_tick: Callable[[float], str] | None = None,
 ) -> str:  # fmt: skip
     """Curves with bands.
 
@@ -58,6 +58,7 @@ def bands(
         tick: writes a place of the x axis.
         top: size of y beyond which curves are cut off.
         zero: draw the line y = 0, and have it in sight.
+        y_tick: writes a place of the y axis, where y is not what is to be read (a logarithm).
     """
     left, right, upper, lower = 64, 12, 8, 44
     known = [y for curve in curves for y in (*curve.low, *curve.high) if top is None or abs(y) <= top] + [0.0] * zero
@@ -77,7 +78,7 @@ def bands(
         strong = zero and y == 0
         parts.append(
             f'<path d="M{x1},{level}H{WIDTH - right}" class="{"zero" if strong else "grid"}"/>'
-            f'<text x="{left - 8}" y="{float(level) + 4:.1f}" text-anchor="end">{digits(y, y_ticks)}</text>'
+            f'<text x="{left - 8}" y="{float(level) + 4:.1f}" text-anchor="end">{y_tick(y) if y_tick else digits(y, y_ticks)}</text>'
         )
     floor = height - lower
     parts.append(f'<path d="M{left},{floor}H{WIDTH - right}" class="axis"/>')

@@ -1,4 +1,4 @@
-"""The fastest matrix product that this machine shows, FLOP/s by precision: ``peak.py cpu``; its MFU is 100%."""
+"""The fastest that this machine shows, ``peak.py cpu``: matrix products by precision [FLOP/s], whose MFU is 100%, and a copy [bytes/s]."""
 
 import json
 import sys
@@ -20,4 +20,13 @@ for dtype in (torch.float32, torch.bfloat16):
                 torch.cuda.synchronize()
             best = max(best, 2 * size**3 / (time.perf_counter() - began))
     found[str(dtype).removeprefix("torch.")] = best
+a = torch.zeros(2**28, dtype=torch.uint8, device=device)
+b = torch.empty_like(a)
+found["bandwidth"] = 0.0
+for _ in range(6):
+    began = time.perf_counter()
+    b.copy_(a)
+    if device != "cpu":
+        torch.cuda.synchronize()
+    found["bandwidth"] = max(found["bandwidth"], 2 * a.numel() / (time.perf_counter() - began))  # read and written
 print(json.dumps(found))
