@@ -19,13 +19,14 @@ class ModelShape:
     """The settled architecture of one GPT.
 
     Every field has a value; nothing here is None or 'auto'. Two runs with equal shapes have interchangeable weights
-    (``dropout``, ``attention_backend`` and ``activation_checkpointing`` change how they are computed, never which weights
-    there are).
+    (``dropout``, ``attention_backend``, ``activation_checkpointing`` and ``chunked_loss`` change how they are computed, never
+    which weights there are).
 
     Args:
         n_kv_head: heads of keys and values, a divisor of n_head; 0 becomes n_head.
         sliding_window: tokens that each token sees, itself included; 0 = all before it.
         activation_checkpointing: backward computes each block again instead of holding what it made.
+        chunked_loss: logits exist for some positions at a time.
     """
 
     n_layer: int = 12
@@ -49,6 +50,7 @@ class ModelShape:
     qk_norm: bool = False
     sliding_window: int = 0
     activation_checkpointing: bool = False
+    chunked_loss: bool = True
 
     def __post_init__(self) -> None:
         if self.n_kv_head == 0:

@@ -61,7 +61,7 @@ class Point:
 
     axis: str
     at: str
-    keys: dict[str, int]
+    keys: dict[str, Any]
     world_size: int = 1
 
 

@@ -83,7 +83,8 @@ def new_state(plan: Plan, engine: Single | None = None) -> TrainState:
     from gptmill.train.device import keep_freed_memory
     from gptmill.train.state import TrainState
 
-    keep_freed_memory()
+    if plan.keep_memory:
+        keep_freed_memory()
     if not plan.compile:
         without_compiler()
     torch.set_float32_matmul_precision(plan.matmul_precision)

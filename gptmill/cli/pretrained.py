@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONFIG = "config.json"
-NO_WEIGHTS = frozenset({"dropout", "attention_backend", "activation_checkpointing"})  # of a shape: how it is computed
+NO_WEIGHTS = frozenset({"dropout", "attention_backend", "activation_checkpointing", "chunked_loss"})  # but computing
 OWNER = "openai-community/"  # of the published models on the Hub
 
 

@@ -229,6 +229,9 @@ class Config(BaseModel):
     activation_checkpointing: bool = key(
         "system", False, "backward computes each block again instead of holding it: less memory, a third more work"
     )
+    fused_optimizer: bool = key("system", True, "all weights updated by one kernel, where the optimizer has one")
+    chunked_loss: bool = key("system", True, "the loss looks at some of the logits at a time and never holds all")
+    keep_memory: bool = key("system", True, "CPU: what a step frees is kept for the next one, not given back")
     deterministic: bool = key("system", False, "deterministic kernels on CUDA (slower; a CPU run always is)")
     matmul_precision: Precision = key("system", "high", "float32 matmuls on CUDA: high = TF32")
 

@@ -143,7 +143,7 @@ class GPT(nn.Module):
         x_BTC = self.hidden(tokens_BT, dropout_keys_B)
         if targets_BT is None:
             return self.lm_head(x_BTC)
-        return vocabulary_loss(x_BTC, self.lm_head.weight, targets_BT, penalty)
+        return vocabulary_loss(x_BTC, self.lm_head.weight, targets_BT, penalty, chunked=self.shape.chunked_loss)
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:

@@ -36,12 +36,13 @@ def chunked_cross_entropy(
 
 
 def vocabulary_loss(
-    hidden_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, penalty: Penalty | None = None
+    hidden_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, penalty: Penalty | None = None, *, chunked: bool = True
 ) -> Tensor:
-    """The mean cross-entropy, a scalar; with a penalty [4], the loss and its parts."""
+    """The mean cross-entropy, a scalar; with a penalty [4], the loss and its parts. Args: chunked: or all logits at once."""
+    rows = None if chunked else targets_BT.numel()
     if penalty is None:
-        return chunked_cross_entropy(hidden_BTC.flatten(0, 1), weight_VC, targets_BT.flatten())
-    return penalized_cross_entropy(hidden_BTC, weight_VC, targets_BT, penalty)
+        return chunked_cross_entropy(hidden_BTC.flatten(0, 1), weight_VC, targets_BT.flatten(), rows)
+    return penalized_cross_entropy(hidden_BTC, weight_VC, targets_BT, penalty, rows)
 
 
 def penalized_cross_entropy(

@@ -37,5 +37,5 @@ def hidden_matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def has_fused_kernels(plan: Plan) -> bool:
-    """Whether PyTorch updates all parameters in one kernel on the plan's device."""
-    return plan.device.split(":")[0] in ("cpu", "cuda", "mps")
+    """Whether PyTorch is to update all parameters in one kernel, and has one on the plan's device."""
+    return plan.fused_optimizer and plan.device.split(":")[0] in ("cpu", "cuda", "mps")

@@ -49,6 +49,7 @@ def settle_shape(config: Config, data: DataFacts | None, machine: Machine) -> Mo
         qk_norm=config.qk_norm,
         sliding_window=_window(config),
         activation_checkpointing=config.activation_checkpointing,
+        chunked_loss=config.chunked_loss,
     )
 
 

@@ -192,6 +192,8 @@ class Plan:
     strategy: str  # none (one device), ddp, zero1 or fsdp
     fsdp_min_num_params: float
     compile: bool
+    fused_optimizer: bool
+    keep_memory: bool
     deterministic: bool
     matmul_precision: str
 

@@ -31,12 +31,12 @@ NEEDS_FLAG = (
 ROUNDING = (
     *("auto_batch_size", "max_batch_size", "target_memory_utilization"),
     *("attention_backend", "activation_checkpointing", "device", "dtype", "compile", "deterministic"),
-    *("matmul_precision", "strategy", "fsdp_min_num_params"),
+    *("matmul_precision", "strategy", "fsdp_min_num_params", "fused_optimizer", "chunked_loss"),
 )
 # How long it goes on, how often it looks up, where it finds things.
 FREE = (
     *("preset", "data_dir", "init_from", "out_dir", "max_iters", "epochs", "max_tokens"),
-    *("eval_interval", "eval_iters", "log_interval", "eval_only"),
+    *("eval_interval", "eval_iters", "log_interval", "eval_only", "keep_memory"),
     *("always_save_checkpoint", "snapshot_interval", "checkpoint_minutes", "keep_last_n_snapshots"),
     *("delete_snapshots_after_training", "checkpoint_file"),
     *("early_stopping", "early_stop_patience", "early_stop_min_delta", "early_stop_restore_best"),

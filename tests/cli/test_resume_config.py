@@ -34,7 +34,7 @@ OTHER = {
     **{"spam_theta": 7.0, "spam_interval": 9, "spam_warmup_steps": 5, "spam_enable_clip": True},
     **{"spam_spike_threshold": 3.0, "adamwprune_base_optimizer_name": "adam", "adamwprune_amsgrad": True},
     **{"adamwprune_beta1": 0.7, "adamwprune_beta2": 0.8, "adamwprune_weight_decay": 0.3},
-    **{"prune_tied_head": True, "penalty_type": "neg_entropy", "penalty_weight": 0.1, "penalty_top_k": 3},
+    **{"fused_optimizer": False, "chunked_loss": False, "prune_tied_head": True, "penalty_type": "neg_entropy", "penalty_weight": 0.1, "penalty_top_k": 3},
 }  # fmt: skip
 FLAGS = {
     "adamwprune_amsgrad": False,

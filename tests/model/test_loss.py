@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gptmill.model.loss import chunked_cross_entropy, penalized_cross_entropy
+from gptmill.model.loss import chunked_cross_entropy, penalized_cross_entropy, vocabulary_loss
 from gptmill.model.penalties import PENALTIES
 from gptmill.shapes import Penalty
 from gptmill.targets import IGNORE
@@ -51,22 +51,32 @@ def test_bfloat16_stays_within_its_rounding_of_float32() -> None:
         assert (g - w).norm() < 0.02 * w.norm()
 
 
+class Largest(TorchDispatchMode):
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor):
+            self.numel = max(self.numel, out.numel())
+        return out
+
+
 def test_training_never_holds_more_than_one_chunk_of_logits() -> None:
-    class Largest(TorchDispatchMode):
-        numel = 0
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            out = func(*args, **(kwargs or {}))
-            if isinstance(out, torch.Tensor):
-                self.numel = max(self.numel, out.numel())
-            return out
-
     hidden_NC, weight_VC, targets_N = problem(torch.float32)
     with Largest() as seen:
         chunked_cross_entropy(hidden_NC, weight_VC, targets_N, 4).backward()
     assert seen.numel == max(101 * 16, 4 * 101, 37 * 16)
     with Largest() as seen:
         F.cross_entropy(hidden_NC @ weight_VC.T, targets_N).backward()
+    assert seen.numel == 37 * 101
+
+
+def test_all_logits_at_once_are_the_same_loss() -> None:
+    hidden_NC, weight_VC, targets_N = problem(torch.float64)
+    both = [vocabulary_loss(hidden_NC[None], weight_VC, targets_N[None], chunked=chunked) for chunked in (True, False)]
+    assert both[0].item() == pytest.approx(both[1].item(), rel=1e-12)
+    with Largest() as seen:
+        vocabulary_loss(hidden_NC[None], weight_VC, targets_N[None], chunked=False)
     assert seen.numel == 37 * 101
 
 

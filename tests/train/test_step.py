@@ -54,6 +54,19 @@ def test_a_step_equals_textbook_pytorch() -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-6, msg=name)
 
 
+@pytest.mark.parametrize(("limit", "grows"), [(1.0, 1e-3), (1.0, 1e3), (0.0, 1e3)])
+def test_clipping_is_pytorchs_bit_for_bit_whether_or_not_it_matters(limit: float, grows: float) -> None:
+    ours, theirs = (new_state(small_plan()).model for _ in range(2))
+    generator = torch.Generator().manual_seed(5)
+    for p, q in zip(ours.parameters(), theirs.parameters()):
+        p.grad = torch.randn(p.shape, generator=generator) * grows
+        q.grad = p.grad.clone()
+    norm = Single(Place()).clip(ours, limit)
+    assert norm == torch.nn.utils.clip_grad_norm_(theirs.parameters(), limit or math.inf)
+    assert all(torch.equal(p.grad, q.grad) for p, q in zip(ours.parameters(), theirs.parameters()))
+    assert (norm > 1) == (grows > 1)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_four_batches_of_three_equal_one_of_twelve(dropout: float) -> None:
     big = small_plan(batch_size=12, dropout=dropout, attention_backend="manual")

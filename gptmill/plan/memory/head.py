@@ -12,7 +12,7 @@ PLAYED = 3  # chunks: the first makes the weights' gradient, the later ones are 
 def loss(tape: Tape, x: Value, s: Setting) -> None:
     """The head's gradients are made on the way forward, beside one chunk of logits; x gets its own."""
     weights = s.shape.vocab_size * s.shape.n_embd
-    rows = max(1, CHUNK_ELEMENTS.get(s.device, 2**24) // s.shape.vocab_size)
+    rows = max(1, CHUNK_ELEMENTS.get(s.device, 2**24) // s.shape.vocab_size) if s.shape.chunked_loss else s.rows
     starts = range(0, s.rows, rows)[:PLAYED]
     x.grad = Storage(tape, x.size)
     tape.before_loss = tape.live
