@@ -68,12 +68,6 @@ def test_the_guides_gain_of_finetuning_is_the_one_on_file() -> None:
     assert f"after {found['finetuned_steps']} steps" in page and f"{found['seeds']} seeds" in page
 
 
-def test_the_readmes_speed_is_the_one_on_file() -> None:
-    found = json.loads((ROOT / "benchmarks" / "results" / "speed_cpu.json").read_text())["tokens_per_second"]
-    for size, words in (("S", "at 4 layers of 128"), ("B", "at 6 layers of 384")):
-        assert f"{found[size]['ratio']:.1f}x {words}" in README
-
-
 def test_what_a_checkpoint_a_minute_costs_is_on_file() -> None:
     found = json.loads((ROOT / "benchmarks" / "results" / "stall_cpu.json").read_text())
     behind, waiting = (f"{100 * found[way]['share_of_a_minute']:.1f}%" for way in ("behind", "waiting"))

@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from benchmarks.speed.machine import machine
 from benchmarks.speed.sides import PEERS, ROOT
 
 LOSS = 1.88  # where nanoGPT's command ends, by its README
@@ -93,22 +94,33 @@ def main() -> None:
             found["nanoGPT"].append(nanogpt(folder, asked.nanogpt, seed))
             found["gptmill"].append(gptmill(folder, seed))
             print(told(found), flush=True)
-    asked.out.write_text(json.dumps(found, indent=1) + "\n")
+    asked.out.write_text(json.dumps({"machine": machine("cpu"), **found}, indent=1) + "\n")
 
 
 def told(found: dict[str, list[dict[str, Any]]]) -> str:
     """For a person, of the last seed and of all; each run is held against nanoGPT's of the same seed."""
-    theirs, ours = found["nanoGPT"], found["gptmill"]
-    pairs = [(run, other["seconds"]) for run, other in zip(ours, theirs)]
     lines = [
         f"{side}: {run['seconds']:.1f} s to a validation loss of {run['val_loss']:.4f}, {LOSS} after "
         + (f"{run['reached']:.1f} s" if run["reached"] else "more than that")
-        for side, run in (("nanoGPT", theirs[-1]), ("gptmill", ours[-1]))
+        for side, run in ((side, found[side][-1]) for side in ("nanoGPT", "gptmill"))
     ]
-    shares = ", ".join(f"1/{full / run['reached']:.1f}" if run["reached"] else "never" for run, full in pairs)
-    then = [[loss for at, _, loss in run["evaluations"] if at <= full] for run, full in pairs]
-    losses = ", ".join(f"{seen[-1]:.4f}" if seen else "none yet" for seen in then)
+    pairs = [Pair.of(*each) for each in zip(found["nanoGPT"], found["gptmill"])]
+    shares = ", ".join(f"1/{1 / pair.share:.1f}" if pair.share else "never" for pair in pairs)
+    losses = ", ".join(f"{pair.loss_then:.4f}" if pair.loss_then else "none yet" for pair in pairs)
     return "\n".join([*lines, f"to {LOSS}, of nanoGPT's time: {shares}", f"loss when nanoGPT ends: {losses}"])
+
+
+class Pair(NamedTuple):
+    """Two runs of one seed. Args: share: of nanoGPT's time, to LOSS. loss_then: gptmill's last when nanoGPT had ended."""
+
+    share: float | None
+    loss_then: float | None
+
+    @classmethod
+    def of(cls, theirs: dict[str, Any], ours: dict[str, Any]) -> Pair:
+        seen = [loss for at, _, loss in ours["evaluations"] if at <= theirs["seconds"]]
+        share = ours["reached"] / theirs["seconds"] if ours["reached"] else None
+        return cls(share, seen[-1] if seen else None)
 
 
 if __name__ == "__main__":

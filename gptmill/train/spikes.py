@@ -79,10 +79,12 @@ def gradient_spike(grad_norm: float, grad_norms: list[float]) -> str | None:
 
 
 def robust_z(value: float, window: list[float]) -> tuple[float, float]:
-    """What is usual, and how many robust standard deviations the value lies above it; 0 before there is enough."""
+    """What is usual, and how many robust standard deviations the value lies above it; 0 before there is enough, and below."""
     if len(window) < ENOUGH:
         return math.nan, 0.0
     usual = median(window[-NEAR:])
+    if value <= usual:
+        return usual, 0.0  # every step asks, and the rest is the costly part
     # of a normal distribution the std: 1.4826 median deviations; and a difference of two numbers varies sqrt(2) as much
     spread = 1.4826 * median(abs(b - a) for a, b in pairwise(window)) / math.sqrt(2)
     return usual, (value - usual) / max(spread, 1e-12)
