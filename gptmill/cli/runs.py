@@ -26,8 +26,8 @@ def chosen_run(name: str | None) -> Path:
     """
     folder = Path(os.path.expanduser(name)) if name is not None else newest_run(Path())
     hint_at_newer(folder)
-    if (folder / "manifest.json").is_file():
-        of = Path(os.path.realpath(folder)).parent.parent
+    of = Path(os.path.realpath(folder)).parent.parent
+    if (folder / "manifest.json").is_file() and (of / "plan.json").is_file():
         raise UserError(f"--run {folder}: a checkpoint; name its run: --run {os.path.relpath(of)}")
     if not (folder / "plan.json").is_file():
         raise UserError(f"--run {folder}: not a run folder (no plan.json); name one that gptmill train made")
