@@ -31,6 +31,8 @@ def test_the_readmes_speed_is_the_one_on_file() -> None:
     race, readme = on_file("speed"), (ROOT / "README.md").read_text()
     for size, words in (("S", "at 4 layers of 128"), ("B", "at 6 layers of 384"), ("124M", "for GPT-2 124M")):
         assert f"{over_nanogpt(race, size):.1f}x {words}" in readme
+    before = json.loads((ROOT / "benchmarks/results/speed_cpu_zen5.json").read_text())["tokens_per_second"]
+    assert f"{before['S']['ratio']:.1f}x and {before['B']['ratio']:.1f}x" in readme
 
 
 def run(seconds: float, *evaluations: tuple[float, int, float]) -> dict[str, object]:

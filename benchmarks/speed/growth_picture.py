@@ -10,9 +10,9 @@ from gptmill.report.svg import WIDTH, Band, bands
 
 STYLE = (
     "<style>svg{--run0:#cf5a1c;--run1:#66625a;font:15px system-ui,sans-serif}text{fill:#66625a}"
-    ".grid{stroke:#e7e3da}.axis{stroke:#66625a}.band{opacity:0}.line{fill:none;stroke-width:2.5}</style>"
+    ".grid{stroke:#e7e3da}.axis,.zero{stroke:#66625a}.band{opacity:0}.line{fill:none;stroke-width:2.5}</style>"
 )
-HEIGHT, GAP, HEAD = 300, 24, 34
+HEIGHT, GAP, HEAD = 300, 30, 40
 TITLES = {
     "model": "layers x width",
     "block_size": "context (as many tokens a step)",
@@ -32,25 +32,32 @@ def draw(found: dict[str, Any]) -> str:
         rows.append((chart(axis, places, speeds, "tokens/s"), chart(axis, places, memory, "MiB of a process")))
     across, down = WIDTH + GAP, HEIGHT + GAP
     placed = [
-        f'<svg x="{column * across}" y="{HEAD + row * down}" width="{WIDTH}" height="{HEIGHT}" {drawn.removeprefix("<svg ")}'
+        f'<svg x="{GAP + column * across}" y="{HEAD + row * down}" width="{WIDTH}" height="{HEIGHT}" overflow="visible" {drawn.removeprefix("<svg ")}'
         for row, pair in enumerate(rows)
         for column, drawn in enumerate(pair)
     ]
     machine = found["machine"]
-    title = f"{machine.get('cpu', machine['processor'])}, {machine['threads']} threads, torch {machine['torch']}: measured, and dashed the roofline and the plan's memory"
-    width, height = WIDTH + across, HEAD + len(rows) * down
+    title = f"{machine.get('cpu', machine['processor'])}, {machine['threads']} threads, torch {machine['torch']}: measured; dashed: the roofline on the left, the plan's memory on the right"
+    width, height = 2 * (GAP + across), HEAD + len(rows) * down
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
     paper = '<rect width="100%" height="100%" fill="#fffefb"/>'
-    return "\n".join([head, STYLE, paper, f'<text x="16" y="22">{title}</text>', *placed, "</svg>", ""])
+    return "\n".join([head, STYLE, paper, f'<text x="24" y="22">{title}</text>', *placed, "</svg>", ""])
 
 
 def chart(axis: str, places: Sequence[str], curves: dict[str, list[float]], y_title: str) -> str:
-    """Measured solid, its bound dashed; y by powers of two, as both grow by factors."""
+    """Measured solid, its bound dashed; from 0, or by powers of two where the highest is many times the lowest."""
+    values = [value for each in curves.values() for value in each]
+    by_powers = max(values) > 16 * min(values)
     drawn = []
-    for (name, values), colour, dash in zip(curves.items(), ("--run0", "--run1"), ("", "6 5")):
-        ys = [math.log2(value) for value in values]
+    for (name, each), colour, dash in zip(curves.items(), ("--run0", "--run1"), ("", "6 5")):
+        ys = [math.log2(value) if by_powers else value for value in each]
         drawn.append(Band(name, colour, range(len(ys)), ys, ys, ys, dash))
     return bands(
         drawn, x_title=TITLES[axis], y_title=y_title, tick=lambda n: places[round(n)] if n == round(n) else "",
-        y_tick=lambda y: f"{2**y:,.0f}", height=HEIGHT,
+        y_tick=lambda y: short(2**y if by_powers else y), zero=not by_powers, height=HEIGHT,
     )  # fmt: skip
+
+
+def short(value: float) -> str:
+    """1,500 -> '1.5k'."""
+    return f"{value / 1000:.3g}k" if value >= 1000 else f"{value:.3g}"
