@@ -108,15 +108,19 @@ class _ChunkedLoss(torch.autograd.Function):
             # d loss / d logits = softmax - one_hot(target), averaged over the valid positions
             if penalty is not None and found.gradient_nV is not None:
                 d_nV = found.gradient_nV.scatter_add_(1, target_n1, -share_n1).to(dtype)
+                del found
             else:
                 dlogits_nV = logp_nV.exp_()
                 dlogits_nV.scatter_add_(1, target_n1, torch.full_like(target_n1, -1, dtype=accumulate))
                 d_nV = dlogits_nV.mul_((valid_n.to(accumulate) / n_valid).unsqueeze(1)).to(dtype)
+                del dlogits_nV
+            del logp_nV  # what is not let go of here lives until the next chunk's is there
             grad_hidden_NC[chunk] = d_nV @ w_VC
             if grad_weight_VC is None:
                 grad_weight_VC = (d_nV.T @ h_nC).to(weight_VC.dtype)
             else:
                 grad_weight_VC += d_nV.T @ h_nC
+            del d_nV
         ctx.save_for_backward(grad_hidden_NC, grad_weight_VC)
         ce = total / n_valid
         return ce if penalty is None else torch.stack([ce + penalty.weight * means_2[0], ce, *means_2])

@@ -19,7 +19,7 @@ from gptmill.registry import nearest
 DEVICES = ["auto", "cpu", "cuda", "mps"]
 
 # Contexts up to this length train faster with the plain kernel on a CPU, by dtype; measured in docs/log.md, 2026-11-20.
-ATTENTION_MANUAL_MAX_CPU = {"bfloat16": 2048, "float32": 128, "float16": 128}
+ATTENTION_MANUAL_MAX_CPU = {"bfloat16": 512, "float32": 128, "float16": 128}
 
 
 def detect_machine(device: str = "auto", *, demanded: bool = True, root: Path = Path("/")) -> Machine:

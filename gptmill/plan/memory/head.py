@@ -17,11 +17,10 @@ def loss(tape: Tape, x: Value, s: Setting) -> None:
     x.grad = Storage(tape, x.size)
     tape.before_loss = tape.live
     copy = Storage(tape, weights * s.width if s.narrowed else 0)
-    left: list[Storage] = []
     head: Storage | None = None
     for start in starts:
         here = min(rows, s.rows - start)
-        left = chunk(tape, s, here * s.shape.vocab_size, left)
+        gradient = chunk(tape, s, here * s.shape.vocab_size)
         tape.pulse(here * s.shape.n_embd * s.width)  # the chunk's share of x's gradient
         if head is None:
             made = Storage(tape, weights * s.width)
@@ -32,9 +31,9 @@ def loss(tape: Tape, x: Value, s: Setting) -> None:
                 tape.keep(head)
         else:
             tape.pulse(weights * s.width)
+        gradient.release()
     tape.before_loss = None
-    for storage in (*left, copy):
-        storage.release()
+    copy.release()
     x.drop()
     tape.leave_autocast()
     if tape.adds and head:
@@ -43,28 +42,18 @@ def loss(tape: Tape, x: Value, s: Setting) -> None:
         steps(head.release)
 
 
-def chunk(tape: Tape, s: Setting, numbers: int, left: list[Storage]) -> list[Storage]:
+def chunk(tape: Tape, s: Setting, numbers: int) -> Storage:
     """Make a chunk's logits and turn them into their gradient, which is what is left of it."""
-    if s.compiled:  # nothing outlives its last use; probabilities are scattered into, so they are stored
-        for storage in left:
-            storage.release()
-        logits = Storage(tape, numbers * s.width)
-        wide = Storage(tape, numbers * 4)
-        logits.release()
-        if not s.narrowed:
-            return [wide]
-        gradient = Storage(tape, numbers * s.width)
-        wide.release()
-        return [gradient]
     logits = Storage(tape, numbers * s.width)
-    wide = Storage(tape, numbers * 4) if s.narrowed else logits.hold()
-    probabilities = Storage(tape, numbers * 4)
-    wide.release()
+    if s.compiled:  # probabilities are scattered into, so they are stored; nothing else is
+        probabilities = Storage(tape, numbers * 4)
+    else:
+        wide = Storage(tape, numbers * 4) if s.narrowed else logits.hold()
+        probabilities = Storage(tape, numbers * 4)
+        wide.release()
     logits.release()
-    # Python's variables hold what the last chunk left until they are bound to this one's
-    for storage in left[:1]:
-        storage.release()
-    made = [probabilities, Storage(tape, numbers * s.width)] if s.narrowed else [probabilities]
-    for storage in left[1:]:
-        storage.release()
-    return made
+    if not s.narrowed:
+        return probabilities
+    gradient = Storage(tape, numbers * s.width)
+    probabilities.release()
+    return gradient
