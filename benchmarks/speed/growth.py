@@ -116,7 +116,8 @@ def threads(point: Point, device: str) -> dict[str, str]:
 
 def roof(found: dict[str, Any], peak: dict[str, float], world_size: int) -> float:
     """Tokens/s that this machine cannot exceed. Args: peak: of one process's share of it."""
-    matmuls = found["flops_per_token"] * found["tokens_per_iter"] / world_size / peak["bfloat16"]
+    fastest = max(peak.get(dtype, 0.0) for dtype in ("bfloat16", "float32"))
+    matmuls = found["flops_per_token"] * found["tokens_per_iter"] / world_size / fastest
     update = UPDATE_BYTES * found["params"] / peak["bandwidth"]
     return float(found["tokens_per_iter"] / max(matmuls, update))
 

@@ -75,7 +75,9 @@ class Config(BaseModel):
     ffn_type: FeedForward = key("parts", "standard", "standard = two matrices; swiglu = three, gated")
     ffn_dim: Count | None = key("parts", None, "hidden width; None = 4 x n_embd, or 8/3 x n_embd for swiglu")
     activation: Activation = key("parts", "gelu", "of the standard feed-forward; gelu_tanh is GPT-2's own")
-    attention_backend: AttentionBackend = key("parts", "auto", "sdpa = PyTorch's fused kernels; auto = the faster one")
+    attention_backend: AttentionBackend = key(
+        "parts", "auto", "sdpa = PyTorch's fused kernels; auto = by context and device"
+    )
     qk_norm: bool = key("parts", False, "normalize every query and key, with the model's normalization")
     sliding_window: Natural | Literal["off"] = key("parts", "off", "tokens each token sees, itself included; 0 = off")
 

@@ -14,9 +14,9 @@ block_size = 128
 
 batch_size = 16
 gradient_accumulation_steps = 1
-max_iters = 900
+max_iters = 950
 optimizer = "muon"
-muon_momentum = 0.8  # a short run forgets sooner
+muon_momentum = 0.9  # a short run forgets sooner
 learning_rate = 5e-3
 weight_decay = 0.25
 schedule = "linear"
@@ -24,7 +24,7 @@ min_lr = 0.0
 warmup_iters = 5
 beta2 = 0.99
 
-eval_interval = 75
+eval_interval = 50
 eval_iters = 8
 log_interval = 10
 always_save_checkpoint = False

@@ -104,6 +104,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 )
                 means_2 += torch.stack([(found.value_n * counted_n).sum(), (found.largest_n * counted_n).sum()])
             if grad_hidden_NC is None:
+                del logp_nV  # what is not let go of lives until the next chunk's is there
                 continue
             # d loss / d logits = softmax - one_hot(target), averaged over the valid positions
             if penalty is not None and found.gradient_nV is not None:
@@ -114,7 +115,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 dlogits_nV.scatter_add_(1, target_n1, torch.full_like(target_n1, -1, dtype=accumulate))
                 d_nV = dlogits_nV.mul_((valid_n.to(accumulate) / n_valid).unsqueeze(1)).to(dtype)
                 del dlogits_nV
-            del logp_nV  # what is not let go of here lives until the next chunk's is there
+            del logp_nV
             grad_hidden_NC[chunk] = d_nV @ w_VC
             if grad_weight_VC is None:
                 grad_weight_VC = (d_nV.T @ h_nC).to(weight_VC.dtype)

@@ -57,8 +57,8 @@ class Single:
         """
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         norm = self._norm(grads)
-        # a factor of 1 changes no bit; on a GPU, to know that it is 1 would be to wait for it
-        if not grad_clip or (norm.device.type == "cpu" and norm <= grad_clip):
+        # PyTorch's factor is 1 then, and changes no bit; on a GPU, to know that would be to wait for it
+        if not grad_clip or (norm.device.type == "cpu" and norm + 1e-6 <= grad_clip):
             return norm
         finite = torch.where(norm.isfinite(), norm, 0.0)
         nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip, finite, foreach=True)

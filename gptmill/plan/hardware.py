@@ -18,7 +18,8 @@ from gptmill.registry import nearest
 
 DEVICES = ["auto", "cpu", "cuda", "mps"]
 
-# Contexts up to this length train faster with the plain kernel on a CPU, by dtype; measured in docs/log.md, 2026-11-20.
+# Contexts up to this length train faster with the plain kernel on a CPU, by dtype. In bfloat16 longer ones still do, by 1.02 to 1.2 times
+# at 1,024, but it holds all scores: docs/adr/0003.
 ATTENTION_MANUAL_MAX_CPU = {"bfloat16": 512, "float32": 128, "float16": 128}
 
 
@@ -80,7 +81,7 @@ def settle_dtype(dtype: str, machine: Machine) -> str:
 
 
 def settle_attention(config: Config, machine: Machine) -> str:
-    """The attention kernel: auto takes the faster one for this device and context length."""
+    """The attention kernel: auto takes the faster one, and the leaner one where contexts are long."""
     if config.attention_backend != "auto":
         return config.attention_backend
     short = config.block_size <= ATTENTION_MANUAL_MAX_CPU[settle_dtype(config.dtype, machine)]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gptmill.cli.parts import new_state
 from tests.cli.run import SMALL, gptmill, prepare_tiny
+from tests.train.small import small_plan
 
 
 def losses(folder: Path, *switches: str) -> tuple[list[float], str]:
@@ -25,3 +27,12 @@ def test_without_its_optimisations_a_run_learns_the_same(tmp_path: Path) -> None
     assert losses(tmp_path, "--keep_memory=False") == (by_itself, weights)
     for switch in ("--fused_optimizer=False", "--chunked_loss=False"):
         assert losses(tmp_path, switch)[0] == pytest.approx(by_itself, abs=1e-4), switch
+
+
+def test_each_switch_reaches_what_it_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr("gptmill.train.device.keep_freed_memory", lambda: kept.append(True))
+    for settings, fused, keeps in (({}, True, 1), ({"fused_optimizer": False, "keep_memory": False}, None, 0)):
+        kept.clear()
+        optimizer = new_state(small_plan(**settings)).optimizer
+        assert (optimizer.defaults["fused"], len(kept)) == (fused, keeps)

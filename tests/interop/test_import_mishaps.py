@@ -127,6 +127,10 @@ def test_best_is_a_model_to_begin_with_and_the_run_to_read_is_named(folder: Path
     assert fetch(str(folder / "run/best")).folder == best_first(folder / "run")[0]
     with pytest.raises(UserError, match=r"a checkpoint; name its run: --run .*run$"):
         chosen_run(str(folder / "run/best"))
+    (folder / "extension").mkdir()
+    (folder / "extension/manifest.json").write_text("{}")  # not every manifest is a checkpoint's
+    with pytest.raises(UserError, match="not a run folder"):
+        chosen_run(str(folder / "extension"))
 
 
 def test_a_run_without_a_good_checkpoint_says_so(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import accumulate
 
 import pytest
@@ -11,9 +12,10 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gptmill.model.loss import chunked_cross_entropy, penalized_cross_entropy, vocabulary_loss
+from gptmill.model.gpt import build
+from gptmill.model.loss import CHUNK_ELEMENTS, chunked_cross_entropy, penalized_cross_entropy, vocabulary_loss
 from gptmill.model.penalties import PENALTIES
-from gptmill.shapes import Penalty
+from gptmill.shapes import ModelShape, Penalty
 from gptmill.targets import IGNORE
 
 
@@ -71,13 +73,27 @@ def test_training_never_holds_more_than_one_chunk_of_logits() -> None:
     assert seen.numel == 37 * 101
 
 
-def test_all_logits_at_once_are_the_same_loss() -> None:
+@pytest.mark.parametrize("penalty", [None, Penalty("neg_entropy", 0.1, 5)])
+def test_all_logits_at_once_are_the_same_loss(monkeypatch: pytest.MonkeyPatch, penalty: Penalty | None) -> None:
+    monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 20 * 101)
     hidden_NC, weight_VC, targets_N = problem(torch.float64)
-    both = [vocabulary_loss(hidden_NC[None], weight_VC, targets_N[None], chunked=chunked) for chunked in (True, False)]
-    assert both[0].item() == pytest.approx(both[1].item(), rel=1e-12)
-    with Largest() as seen:
-        vocabulary_loss(hidden_NC[None], weight_VC, targets_N[None], chunked=False)
-    assert seen.numel == 37 * 101
+    found = []
+    for chunked, largest in ((True, 20 * 101), (False, 37 * 101)):
+        with Largest() as seen:
+            loss = vocabulary_loss(hidden_NC[None], weight_VC, targets_N[None], penalty, chunked=chunked)
+        assert seen.numel == largest
+        found.append((loss, *torch.autograd.grad(loss.flatten()[0], (hidden_NC, weight_VC))))
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-14)
+
+
+def test_a_model_without_chunks_makes_all_logits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = ModelShape(n_layer=1, n_head=1, n_embd=8, block_size=16, vocab_size=101, ffn_dim=8)
+    monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 10 * 101)
+    for chunked, largest in ((True, 10 * 101), (False, 16 * 101)):
+        with Largest() as seen:
+            build(replace(shape, chunked_loss=chunked), seed=1)(*torch.zeros(2, 1, 16, dtype=torch.int64))
+        assert seen.numel == largest
 
 
 def penalty_of(kind: str, logits_NV: torch.Tensor, k: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from dataclasses import replace
@@ -91,11 +92,14 @@ def test_what_backward_needs_and_the_most_there_is_are_what_torchs_allocator_say
 
 
 def test_a_vocabulary_in_chunks_takes_what_the_allocator_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = ModelShape(1, 2, 64, 128, 50304, 128)
-    for dtype in ("float32", "bfloat16"):
+    peaks = []
+    for dtype, chunked in itertools.product(("float32", "bfloat16"), (True, False)):
+        shape = ModelShape(1, 2, 64, 128, 50304, 128, chunked_loss=chunked)
         measured = measure(shape, BATCH, dtype, accumulated=True)  # 512 rows: a chunk of 333 and one of 179
         tape = played(shape, dtype, True, monkeypatch)[1]
         assert tape.peak == pytest.approx(measured.peak, rel=0.01)
+        peaks.append(measured.peak)
+    assert peaks[0] < peaks[1] and peaks[2] < peaks[3]
 
 
 def test_names_and_sizes_are_those_of_the_model() -> None:

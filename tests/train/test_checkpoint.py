@@ -231,6 +231,11 @@ def test_another_machine_is_a_notice_that_names_what_moved(run):
     assert "not bit for bit: cpu_capability AVX512 -> AVX2, threads 1 -> 2" in notices
 
 
+def test_a_checkpoint_from_before_a_setting_existed_is_no_notice(run):
+    _, notices = resume(run, toy_state(), {**FACTS, "bits": {**FACTS["bits"], "chunked_loss": True}})
+    assert not any("bit for bit" in notice for notice in notices)
+
+
 def test_a_model_of_another_shape_is_one_line(run):
     state = toy_state()
     state.model.extra = torch.nn.Parameter(torch.zeros(2))

@@ -67,6 +67,15 @@ def test_clipping_is_pytorchs_bit_for_bit_whether_or_not_it_matters(limit: float
     assert (norm > 1) == (grows > 1)
 
 
+def test_a_norm_at_the_limit_is_clipped_as_pytorch_does() -> None:
+    ours, theirs = (torch.nn.Linear(1, 1, bias=False) for _ in range(2))
+    for model in (ours, theirs):
+        model.weight.grad = torch.ones(1, 1)
+    Single(Place()).clip(ours, 1.0)
+    torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+    assert ours.weight.grad == theirs.weight.grad < 1
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_four_batches_of_three_equal_one_of_twelve(dropout: float) -> None:
     big = small_plan(batch_size=12, dropout=dropout, attention_backend="manual")

@@ -24,7 +24,7 @@ def adam_options(plan: Plan) -> dict[str, Any]:
         "betas": (plan.beta1, plan.beta2),
         "eps": plan.eps,
         "amsgrad": plan.amsgrad,
-        "fused": has_fused_kernels(plan),
+        "fused": has_fused_kernels(plan) or None,  # None: PyTorch's own choice among the others
     }
 
 

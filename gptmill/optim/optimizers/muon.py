@@ -28,7 +28,7 @@ class MuonAdamW(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, groups: Any, lr: float, betas: tuple[float, float], eps: float, momentum: float, fused: bool
+        self, groups: Any, lr: float, betas: tuple[float, float], eps: float, momentum: float, fused: bool | None
     ) -> None:
         super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "momentum": momentum, "fused": fused})
         self._muon: torch.optim.Muon | None = None
@@ -116,7 +116,7 @@ def muon(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
         betas=(plan.beta1, plan.beta2),
         eps=plan.eps,
         momentum=plan.muon_momentum,
-        fused=has_fused_kernels(plan),
+        fused=has_fused_kernels(plan) or None,
     )
 
 
