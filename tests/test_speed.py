@@ -35,6 +35,15 @@ def test_the_readmes_speed_is_the_one_on_file() -> None:
     assert f"{before['S']['ratio']:.1f}x and {before['B']['ratio']:.1f}x" in readme
 
 
+def test_the_readmes_fifth_is_the_one_on_file() -> None:
+    found = on_file("learning")
+    pairs = [Pair.of(*each) for each in zip(found["nanoGPT"], found["gptmill"])]
+    assert len(pairs) >= 3 and all(pair.share and pair.share <= 1 / 5 for pair in pairs)
+    assert "of nanoGPT's documented CPU run in a fifth of its time" in " ".join(
+        (ROOT / "README.md").read_text().split()
+    )
+
+
 def run(seconds: float, *evaluations: tuple[float, int, float]) -> dict[str, object]:
     reached = next((at for at, _, loss in evaluations if loss <= 1.88), None)
     return {"seconds": seconds, "val_loss": evaluations[-1][2], "reached": reached, "evaluations": list(evaluations)}
