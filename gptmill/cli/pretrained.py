@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONFIG = "config.json"
-NO_WEIGHTS = frozenset({"dropout", "attention_backend", "activation_checkpointing", "chunked_loss"})  # but computing
+# of a shape: how it is computed
+NO_WEIGHTS = frozenset({"dropout", "attention_backend", "activation_checkpointing", "chunked_loss"})
 OWNER = "openai-community/"  # of the published models on the Hub
 
 
